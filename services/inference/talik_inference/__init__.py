@@ -1,0 +1,1 @@
+"""The producer: imagery in, inventory editions out."""

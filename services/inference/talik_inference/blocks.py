@@ -1,0 +1,192 @@
+"""One block of a run: read, predict, vectorise, write; done once its manifest lies in the store."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import rasterio
+from numpy.typing import NDArray
+
+from talik_inference.composite import composite
+from talik_inference.fragments import Fragments
+from talik_inference.grid import Lattice, Rect
+from talik_inference.model import Model, Predictor, open_predictor
+from talik_inference.plan import Block, Plan
+from talik_inference.predict import NO_DATA, predict_block
+from talik_inference.read import read_scene
+from talik_inference.region import pixels_inside
+from talik_inference.vectorize import vectorize
+from talik_inference.zones import SEAM_SOURCE, Zone
+from talik_stac.errors import MissingKeyError
+from talik_stac.landforms import Recipe
+from talik_stac.store import Store, open_store
+
+_inference = threading.Lock()
+"""One inference at a time in a process: it uses all its threads, while other blocks are read and written."""
+_sessions: dict[tuple[str, int], Predictor] = {}
+"""Open sessions of this process by model sha256 and threads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a worker must know to map any block of a run. Picklable."""
+
+    configuration: str
+    """The hash of everything that decides the result."""
+    store_root: str
+    plan: Plan
+    recipe: Recipe
+    model: Model
+    above: int
+    """uint8 probability above which a pixel is landform."""
+    threads: int
+    """Threads of one inference."""
+
+    @property
+    def prefix(self) -> str:
+        """The folder of this run's blocks in the store."""
+        return f"runs/{self.configuration}/blocks"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockDone:
+    """The manifest of a finished block."""
+
+    id: str
+    inside_px: int
+    """Pixels inside the area."""
+    valid_px: int
+    """Of these, with clear data."""
+    polygons: int
+
+
+def run_block(job: Job, block: Block) -> BlockDone:
+    """Map one block and write its probability, polygons and manifest. Raises TalikError.
+
+    The outputs are whole before the manifest appears, and the manifest appears once.
+    """
+    store = open_store(job.store_root)
+    zone = job.plan.zones[block.zone]
+    inside = pixels_inside(zone.lattice, block.core, zone.mapped)
+    probability, sources = _probability(job, block, zone, inside)
+    polygons = 0
+    if (probability != NO_DATA).any():
+        fragments = vectorize(
+            probability,
+            above=job.above,
+            origin=(block.core.col, block.core.row),
+            inside=inside,
+            seam=_beyond(zone, block.core),
+            sources=sources,
+            connectivity=job.recipe.connectivity,
+        )
+        polygons = len(fragments)
+        store.put(f"{job.prefix}/{block.id}.tif", _tif_bytes(probability, zone.lattice, block.core))
+        store.put(f"{job.prefix}/{block.id}.parquet", _parquet_bytes(fragments.to_arrow()))
+    done = BlockDone(
+        id=block.id,
+        inside_px=int(inside.sum()),
+        valid_px=int((probability != NO_DATA).sum()),
+        polygons=polygons,
+    )
+    store.put_if_absent(manifest_key(job, block), _manifest(job, done))
+    return done
+
+
+def finished(job: Job, store: Store, block: Block) -> BlockDone | None:
+    """The block's manifest, None where it is absent or of another configuration."""
+    try:
+        manifest = json.loads(store.get(manifest_key(job, block)))
+    except (MissingKeyError, json.JSONDecodeError):
+        return None
+    if manifest.pop("configuration", None) != job.configuration:
+        return None
+    return BlockDone(**manifest)
+
+
+def manifest_key(job: Job, block: Block) -> str:
+    """Where the block's manifest lies."""
+    return f"{job.prefix}/{block.id}.json"
+
+
+def read_fragments(job: Job, store: Store, block: Block) -> Fragments:
+    """Read the polygons of a finished block."""
+    data = store.get(f"{job.prefix}/{block.id}.parquet")
+    return Fragments.from_arrow(pq.read_table(pa.BufferReader(data)))
+
+
+def _probability(
+    job: Job, block: Block, zone: Zone, inside: NDArray[np.bool_]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
+    """Read the season and run the model: uint8 (y, x) of the block, 255 where not valid or outside, and sources."""
+    windows, card = job.plan.windows, job.model.card
+    outer = block.core.expand(windows.halo_px)
+    seen = composite(
+        read_scene,
+        [(zone.scenes[i], zone.bits[i]) for i in block.scenes],
+        list(card.bands),
+        zone.lattice,
+        outer,
+        job.recipe.composite,
+    )
+    predictor = _predictor(job.model, job.threads)
+    with _inference:
+        probability = predict_block(predictor, card, windows, seen.data, seen.valid, inside, block.core)
+    sources = seen.sources[block.core.within(outer)]
+    if zone.seam is not None and not zone.seam.is_empty:
+        sources = sources.copy()
+        sources[pixels_inside(zone.lattice, block.core, zone.seam)] |= SEAM_SOURCE
+    return probability, sources
+
+
+def _beyond(zone: Zone, rect: Rect) -> NDArray[np.bool_] | None:
+    if zone.beyond is None or zone.beyond.is_empty:
+        return None
+    return pixels_inside(zone.lattice, rect, zone.beyond)
+
+
+def _predictor(model: Model, threads: int) -> Predictor:
+    """The process's session for a model, opened once."""
+    with _inference:
+        key = (model.card.sha256, threads)
+        if key not in _sessions:
+            _sessions[key] = open_predictor(model, threads=threads)
+        return _sessions[key]
+
+
+def _manifest(job: Job, done: BlockDone) -> bytes:
+    return json.dumps({"configuration": job.configuration, **done.__dict__}, sort_keys=True).encode()
+
+
+def _tif_bytes(probability: NDArray[np.uint8], lattice: Lattice, core: Rect) -> bytes:
+    """Write uint8 (y, x) as a tiled GeoTIFF: read back once, so light compression."""
+    profile = {
+        "driver": "GTiff",
+        "dtype": "uint8",
+        "count": 1,
+        "height": core.height,
+        "width": core.width,
+        "crs": lattice.crs,
+        "transform": lattice.geobox(core).affine,
+        "nodata": NO_DATA,
+        "compress": "deflate",
+        "zlevel": 1,
+        "tiled": True,
+        "blockxsize": 512,
+        "blockysize": 512,
+    }
+    with rasterio.MemoryFile() as memory:
+        with memory.open(**profile) as target:
+            target.write(probability, 1)
+        return bytes(memory.read())
+
+
+def _parquet_bytes(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    return bytes(sink.getvalue())

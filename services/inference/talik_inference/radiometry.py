@@ -1,0 +1,107 @@
+"""Radiometry against the evidence of the pixels: Sentinel-2's offset, which dates and flags get wrong.
+
+From processing baseline 04.00 Sentinel-2 adds 1000 to its digital numbers; some catalogues take it off again, and
+say so or not (https://github.com/Element84/earth-search/issues/23). A wrong offset moves NDWI by tenths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.errors import RasterioError
+
+from talik_inference.read import GDAL_OPTIONS, one_line
+from talik_stac.errors import ReadError
+from talik_stac.scenes import Band, Scene
+
+SAMPLE_PX = 512
+"""A scene is looked at in an overview of at most this side: the whole scene, so the area asked for does not matter."""
+IMPOSSIBLE = -0.01
+"""Reflectance below which no noise reaches."""
+SHARE = 0.01
+"""More than this share of impossible pixels contradicts the item's offset."""
+SENTINEL_2_OFFSET = -0.1
+FEW = 100
+"""Fewer valid pixels in the sample prove nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """A scene whose scale and offset stand the test of its pixels."""
+
+    scene: Scene
+    warnings: tuple[str, ...]
+
+
+def check_radiometry(scene: Scene, bands: Sequence[str]) -> Checked:
+    """Compare each band's offset with its pixels; where they contradict each other, the pixels win, with a warning.
+
+    Only items with an offset, or of Sentinel-2, are looked at. Raises ReadError.
+    """
+    suspects = [scene.bands[name] for name in bands if _suspect(scene, scene.bands[name])]
+    if not suspects:
+        return Checked(scene=scene, warnings=scene.warnings)
+    samples = {band.name: _sample(scene, band) for band in suspects}
+    samples = {name: sample for name, sample in samples.items() if sample.size >= FEW}
+    if not samples:
+        return Checked(scene=scene, warnings=scene.warnings)
+    declared = scene.bands[next(iter(samples))].offset
+    worst = max(_impossible_share(scene.bands[name], sample) for name, sample in samples.items())
+    if declared < 0 and worst > SHARE:
+        return _contradicted(scene, bands, declared, worst)
+    darkest = min(float(sample.min()) * scene.bands[name].scale for name, sample in samples.items())
+    if declared == 0 and _is_sentinel_2(scene) and darkest >= -SENTINEL_2_OFFSET * 0.98:
+        warning = (
+            f"scene {scene.id}: its item states no offset, but no pixel is darker than {darkest:.3f}; "
+            "the 1000 added from baseline 04.00 may still be in it"
+        )
+        return Checked(scene=scene, warnings=(*scene.warnings, warning))
+    return Checked(scene=scene, warnings=scene.warnings)
+
+
+def _contradicted(scene: Scene, bands: Sequence[str], declared: float, share: float) -> Checked:
+    said = (
+        f"scene {scene.id}: with the item's offset {declared:g}, {share:.0%} of the pixels of a band would reflect "
+        "less than nothing"
+    )
+    if not _is_sentinel_2(scene):
+        return Checked(scene=scene, warnings=(*scene.warnings, f"{said}; check scale and offset"))
+    corrected = {
+        name: replace(band, offset=0.0) if name in bands and band.offset == declared else band
+        for name, band in scene.bands.items()
+    }
+    warning = f"{said}: the offset was taken off before; it is not taken off again"
+    return Checked(scene=replace(scene, bands=corrected), warnings=(*scene.warnings, warning))
+
+
+def _suspect(scene: Scene, band: Band) -> bool:
+    return band.offset < 0 or (_is_sentinel_2(scene) and bool(np.isclose(band.scale, 1e-4)))
+
+
+def _is_sentinel_2(scene: Scene) -> bool:
+    properties = scene.item.get("properties", {})
+    words = f"{properties.get('constellation', '')} {properties.get('platform', '')} {scene.collection}".lower()
+    return "sentinel-2" in words.replace(" 2", "-2")
+
+
+def _impossible_share(band: Band, sample: NDArray[np.float64]) -> float:
+    return float(np.mean(sample * band.scale + band.offset < IMPOSSIBLE))
+
+
+def _sample(scene: Scene, band: Band) -> NDArray[np.float64]:
+    """The band's valid digital numbers in an overview, flat."""
+    try:
+        with rasterio.Env(**GDAL_OPTIONS), rasterio.open(band.href) as source:
+            step = max(1, max(source.shape) // SAMPLE_PX)
+            shape = (max(1, source.height // step), max(1, source.width // step))
+            numbers: NDArray[Any] = source.read(band.index, out_shape=shape)
+    except RasterioError as error:
+        raise ReadError(scene_id=scene.id, href=band.href, reason=one_line(error)) from error
+    values = numbers.astype(np.float64).ravel()
+    values = values[np.isfinite(values)]
+    return values if band.nodata is None else values[values != band.nodata]

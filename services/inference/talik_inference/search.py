@@ -1,0 +1,142 @@
+"""Where a run's scenes come from: the local index, or a STAC API."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import shapely
+from shapely.affinity import translate
+from shapely.geometry.base import BaseGeometry
+
+from talik_inference.grid import pixel_metres
+from talik_inference.plan import Windows
+from talik_inference.read import with_grids
+from talik_inference.season import Season
+from talik_inference.zones import native_lattice
+from talik_stac.aoi import AreaOfInterest
+from talik_stac.catalogs import scenes_from_catalog
+from talik_stac.imagery import no_scenes_error, scenes_from_index
+from talik_stac.landforms import Recipe
+from talik_stac.scenes import Scene
+from talik_stac.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imagery:
+    """A collection in the store's index, or in the STAC API at `catalog`."""
+
+    collection: str
+    catalog: str | None = None
+
+    def described(self) -> dict[str, str | None]:
+        """For the record of a run."""
+        return {"collection": self.collection, "catalog": self.catalog}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """The scenes of a season."""
+
+    near: tuple[Scene, ...]
+    """Those that touch the area or the context around it."""
+    season: tuple[Scene, ...]
+    """All that the catalogue was asked for; they decide the lattice, so that the area does not."""
+
+
+def find_scenes(
+    imagery: Imagery,
+    store: Store,
+    aoi: AreaOfInterest,
+    season: Season,
+    recipe: Recipe,
+    bands: Sequence[str],
+    windows: Windows,
+) -> Found:
+    """Search the season's scenes over the area and the model's context around it. Raises NoScenesError."""
+    if imagery.catalog is None:
+        return _from_index(imagery, store, aoi, season, recipe, bands, windows)
+    return _from_catalog(imagery, imagery.catalog, aoi, season, recipe, bands, windows)
+
+
+def _from_index(
+    imagery: Imagery,
+    store: Store,
+    aoi: AreaOfInterest,
+    season: Season,
+    recipe: Recipe,
+    bands: Sequence[str],
+    windows: Windows,
+) -> Found:
+    start, end = season.interval
+    scenes = scenes_from_index(
+        store,
+        imagery.collection,
+        bands=bands,
+        start=start,
+        end=end,
+        max_cloud_percent=recipe.max_cloud_percent,
+    )
+    near = _near(scenes, aoi.geometry, windows)
+    if not any(scene.footprint.intersects(aoi.geometry) for scene in near):
+        raise no_scenes_error(
+            store,
+            imagery.collection,
+            bbox=aoi.bbox,
+            start=start,
+            end=end,
+            max_cloud_percent=recipe.max_cloud_percent,
+        )
+    return Found(near=near, season=tuple(scenes))
+
+
+def _from_catalog(
+    imagery: Imagery,
+    url: str,
+    aoi: AreaOfInterest,
+    season: Season,
+    recipe: Recipe,
+    bands: Sequence[str],
+    windows: Windows,
+) -> Found:
+    """Ask twice: first over the area, which tells the pixel size; then over the area and its context."""
+    start, end = season.interval
+
+    def ask(geometry: BaseGeometry) -> list[Scene]:
+        return scenes_from_catalog(
+            url,
+            imagery.collection,
+            bands=bands,
+            aoi=geometry,
+            start=start,
+            end=end,
+            max_cloud_percent=recipe.max_cloud_percent,
+        )
+
+    first = [with_grids(scene) for scene in ask(aoi.geometry)]
+    wide = _widened(aoi.geometry, _context_m(first, windows))
+    near = _near([with_grids(scene) for scene in ask(wide)], aoi.geometry, windows)
+    return Found(near=near, season=near)
+
+
+def _near(scenes: Sequence[Scene], area: BaseGeometry, windows: Windows) -> tuple[Scene, ...]:
+    """Those that touch any window which touches the area."""
+    if not scenes:
+        return ()
+    wide = _widened(area, _context_m(scenes, windows))
+    return tuple(scene for scene in scenes if scene.footprint.intersects(wide))
+
+
+def _context_m(scenes: Sequence[Scene], windows: Windows) -> float:
+    """How far from the area a pixel can lie that a window of the area sees, in metres."""
+    return windows.window_px * max(pixel_metres(native_lattice(scene)) for scene in scenes)
+
+
+def _widened(area: BaseGeometry, metres: float) -> BaseGeometry:
+    """Grow a lon/lat geometry by at least `metres`; a longitude beyond 180 is looked for on its own side."""
+    lat = min(89.0, max(abs(area.bounds[1]), abs(area.bounds[3])))
+    reach = metres / (111_320 * math.cos(math.radians(lat)))
+    wide = area.buffer(reach, join_style="mitre")
+    shifted = [translate(wide, xoff=turn) for turn in (-360, 0, 360)]
+    return shapely.intersection(shapely.union_all(shifted), shapely.box(-180, -90, 180, 90))

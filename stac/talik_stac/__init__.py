@@ -1,0 +1,1 @@
+"""The hub of Talik: every type and file format that crosses a process."""
