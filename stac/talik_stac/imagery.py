@@ -167,7 +167,7 @@ def read_items(
             "delete it and run talik index again"
         ) from error
     if columns is None:
-        items = [_pruned(item) for item in stac_geoparquet.arrow.stac_table_to_items(table)]
+        items = [_canonical(_pruned(item)) for item in stac_geoparquet.arrow.stac_table_to_items(table)]
         return [_with_hrefs(item, lambda href: _absolute(store, collection, href)) for item in items]
     return [_partial(row) for row in table.to_pylist()]
 
@@ -176,7 +176,7 @@ def write_index(store: Store, collection: str, items: Sequence[Mapping[str, Any]
     """Write items.parquet, collection.json and the link in catalog.json: equal items give equal bytes."""
     check_collection_id(collection)
     relative = (_with_hrefs(item, lambda href: _relative(store, collection, href)) for item in items)
-    ordered = sorted(relative, key=lambda item: (item_datetime(item), item["id"]))
+    ordered = sorted(map(_canonical, relative), key=lambda item: (item_datetime(item), item["id"]))
     store.put(index_key(collection), _parquet(ordered))
     document = _collection_document(collection, ordered)
     store.put(f"imagery/{collection}/collection.json", _json(document))
@@ -222,6 +222,13 @@ def _folder(store: Store, collection: str) -> str:
 def _with_hrefs(item: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
     assets = {key: {**asset, "href": change(str(asset["href"]))} for key, asset in sorted(item["assets"].items())}
     return {**item, "assets": assets}
+
+
+def _canonical(item: Mapping[str, Any]) -> dict[str, Any]:
+    """One way to write an item, whether it was just made or has been in an index before."""
+    plain: dict[str, Any] = json.loads(json.dumps(item, sort_keys=True, default=str))
+    plain["properties"]["datetime"] = _rfc3339(item_datetime(item))
+    return plain
 
 
 def _parquet(items: Sequence[Mapping[str, Any]]) -> bytes:

@@ -14,7 +14,7 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    landform: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
+    landform: str = Field(pattern=r"^[a-z][a-z_]*$")
     title: str
     model: str
     """name@version of a model card, or a path to a folder with model.onnx and card.json."""
@@ -29,8 +29,6 @@ class Recipe(BaseModel):
     """Pixel size of the grid; None: the imagery's own."""
     threshold: float | None = Field(default=None, ge=0, le=1)
     """Probability above which a pixel is landform; None: the model card's."""
-    connectivity: Literal[4, 8] = 4
-    """Pixels joined over edges (4), or over edges and corners (8): labels and polygons alike."""
     min_area_m2: float = Field(default=0.0, ge=0)
     """Smaller polygons are dropped, after joining."""
 

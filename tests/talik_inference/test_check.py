@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from affine import Affine
 from shapely import box
 
 from talik_inference.check import check_scene_files, file_problem
@@ -67,9 +67,7 @@ def test_a_file_cut_anywhere_is_named_truncated(tmp_path: Path, options: dict[st
 
 @settings(max_examples=40, deadline=None)
 @given(data=st.binary(max_size=200))
-def test_random_bytes_after_a_tiff_header_never_raise(
-    tmp_path_factory: pytest.TempPathFactory, data: bytes
-) -> None:
+def test_random_bytes_after_a_tiff_header_never_raise(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = tmp_path_factory.mktemp("noise") / "noise.tif"
     path.write_bytes(b"II*\0" + data)
     assert isinstance(file_problem(str(path)), str)
@@ -86,9 +84,7 @@ def test_missing_empty_and_foreign_files_are_said_in_words(tmp_path: Path) -> No
 
 def scene(name: str, path: Path, quality: Path | None = None) -> Scene:
     bands = {
-        role: Band(
-            name=role, asset="image", href=str(path), index=i, scale=1, offset=0, nodata=None, grid=None
-        )
+        role: Band(name=role, asset="image", href=str(path), index=i, scale=1, offset=0, nodata=None, grid=None)
         for i, role in enumerate(("green", "nir"), start=1)
     }
     found = None if quality is None else Quality(kind="scl", asset="scl", href=str(quality), index=1, grid=None)

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import shapely
 from shapely.geometry import mapping
-from stac_server import RecordedStacServer
 
+from stac_server import RecordedStacServer
 from talik_stac.catalogs import CatalogOptions, scenes_from_catalog
 from talik_stac.errors import ImageryError, NoScenesError
 
-SHARED = Path(os.environ.get("TALIK_SHARED_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
+SHARED = Path(os.environ.get("TALIK_SHARED_DATA", Path(__file__).parents[2] / ".." / "shared" / "data")).resolve()
 needs_data = pytest.mark.skipif(not (SHARED / "stac").is_dir(), reason=f"{SHARED}/stac is absent")
 BANDS = ("green", "nir")
 

@@ -107,7 +107,7 @@ def test_words_of_people_become_roles() -> None:
         None,
         None,
     ]
-    with pytest.raises(ImageryError, match="unknown band role 'nirr'.*nir08"):
+    with pytest.raises(ImageryError, match=r"unknown band role 'nirr'.*nir08"):
         band_role("nirr")
 
 

@@ -42,9 +42,7 @@ def item(
     area = (
         shapely.box(west, south, west + 1, south + 1)
         if east > west
-        else shapely.MultiPolygon(
-            [shapely.box(west, south, 180, south + 1), shapely.box(-180, south, east, south + 1)]
-        )
+        else shapely.MultiPolygon([shapely.box(west, south, 180, south + 1), shapely.box(-180, south, east, south + 1)])
     )
     when = START + timedelta(days=number)
     properties: dict[str, Any] = {"datetime": when.isoformat().replace("+00:00", "Z"), "proj:epsg": 32632}
@@ -159,17 +157,15 @@ def test_equal_items_give_equal_bytes_in_any_order(store: Store) -> None:
     first = store.get("imagery/c/items.parquet")
     write_index(store, "c", list(reversed(read_items(store, "c"))))
     assert store.get("imagery/c/items.parquet") == first
-    assert read_items(store, "c")[3] == items[3]
+    assert read_items(store, "c")[3] == json.loads(json.dumps(items[3]))
 
 
-def test_a_season_reads_few_row_groups(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_items_lie_in_row_groups_by_date(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(imagery, "_ROWS_PER_GROUP", 10)
     write_index(store, "c", [item(n) for n in range(60)])
     file = pyarrow.parquet.ParquetFile(io.BytesIO(store.get("imagery/c/items.parquet")))
     assert file.num_row_groups == 6
-    column = file.schema_arrow.names.index("datetime")
     assert file.metadata.row_group(0).num_rows == 10
-    assert column >= 0
     assert len(scenes_from_index(store, "c", bands=BANDS, start=day(15), end=day(24))) == 10
 
 

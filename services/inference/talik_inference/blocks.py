@@ -13,7 +13,7 @@ import rasterio
 from numpy.typing import NDArray
 
 from talik_inference.composite import composite
-from talik_inference.fragments import Fragments
+from talik_inference.fragments import Part
 from talik_inference.grid import Lattice, Rect
 from talik_inference.model import Model, Predictor, open_predictor
 from talik_inference.plan import Block, Plan
@@ -76,18 +76,17 @@ def run_block(job: Job, block: Block) -> BlockDone:
     probability, sources = _probability(job, block, zone, inside)
     polygons = 0
     if (probability != NO_DATA).any():
-        fragments = vectorize(
+        part = vectorize(
             probability,
             above=job.above,
             origin=(block.core.col, block.core.row),
             inside=inside,
             seam=_beyond(zone, block.core),
             sources=sources,
-            connectivity=job.recipe.connectivity,
         )
-        polygons = len(fragments)
+        polygons = len(part.fragments)
         store.put(f"{job.prefix}/{block.id}.tif", _tif_bytes(probability, zone.lattice, block.core))
-        store.put(f"{job.prefix}/{block.id}.parquet", _parquet_bytes(fragments.to_arrow()))
+        store.put(f"{job.prefix}/{block.id}.parquet", _parquet_bytes(part.to_arrow()))
     done = BlockDone(
         id=block.id,
         inside_px=int(inside.sum()),
@@ -114,10 +113,10 @@ def manifest_key(job: Job, block: Block) -> str:
     return f"{job.prefix}/{block.id}.json"
 
 
-def read_fragments(job: Job, store: Store, block: Block) -> Fragments:
+def read_part(job: Job, store: Store, block: Block) -> Part:
     """Read the polygons of a finished block."""
     data = store.get(f"{job.prefix}/{block.id}.parquet")
-    return Fragments.from_arrow(pq.read_table(pa.BufferReader(data)))
+    return Part.from_arrow(pq.read_table(pa.BufferReader(data)))
 
 
 def _probability(

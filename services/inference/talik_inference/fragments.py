@@ -144,9 +144,7 @@ class Part:
         vertex = pa.FixedSizeListArray.from_arrays(pa.array(f.corners.ravel(), pa.int32()), 2)
         ring = pa.ListArray.from_arrays(pa.array(f.ring_offsets.astype(np.int32)), vertex)
         rings = pa.ListArray.from_arrays(pa.array(f.polygon_offsets.astype(np.int32)), ring)
-        table = pa.table(
-            {"rings": rings, "pixels": f.pixels, "total": f.total, "sources": f.sources, "edges": f.edges}
-        )
+        table = pa.table({"rings": rings, "pixels": f.pixels, "total": f.total, "sources": f.sources, "edges": f.edges})
         place = json.dumps({"origin": self.border.origin, "shape": self.border.shape})
         return table.replace_schema_metadata({"border": self.border.codes.tobytes().hex(), "place": place})
 

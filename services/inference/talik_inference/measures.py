@@ -8,9 +8,9 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 from pyproj import Geod
-from talik_stac.antimeridian import split_polygon
 
 from talik_inference.region import to_lonlat
+from talik_stac.antimeridian import split_polygon
 
 WGS84 = Geod(ellps="WGS84")
 LONGEST_EDGE = 1000.0

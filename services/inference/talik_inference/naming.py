@@ -17,7 +17,18 @@ from talik_stac.errors import ImageryError
 _NAME_DATE = re.compile(
     r"(?<!\d)((?:19|20)\d{2})[-_]?(0[1-9]|1[0-2])[-_]?(0[1-9]|[12]\d|3[01])(?:[T_]?(\d{2})(\d{2})(\d{2}))?(?!\d)"
 )
-_TOLD_FORMATS = ("%Y%m%dT%H%M%S", "%Y%m%d%H%M%S", "%Y%m%d", "%Y-%m-%d", "%Y_%m_%d", "%Y%j", "%Y-%m", "%Y%m", "%Y")
+# strptime takes 2010201 for 1 February 2010: the number of digits decides first
+_TOLD_FORMATS = (
+    (r"\d{8}T\d{6}", "%Y%m%dT%H%M%S"),
+    (r"\d{14}", "%Y%m%d%H%M%S"),
+    (r"\d{8}", "%Y%m%d"),
+    (r"\d{4}-\d{2}-\d{2}", "%Y-%m-%d"),
+    (r"\d{4}_\d{2}_\d{2}", "%Y_%m_%d"),
+    (r"\d{7}", "%Y%j"),
+    (r"\d{4}-\d{2}", "%Y-%m"),
+    (r"\d{6}", "%Y%m"),
+    (r"\d{4}", "%Y"),
+)
 _TAG_FORMATS = ("%Y:%m:%d %H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d", "%Y%m%d")
 _PRODUCTS: tuple[tuple[str, Product], ...] = (
     (r"HLS\.S30", "hls-s30"),
@@ -123,7 +134,9 @@ def _by_pattern(path: Path, pattern: str) -> Found:
     if match is None:
         raise ImageryError(f"{path}: --datetime-pattern '{pattern}' does not match the name '{path.stem}'")
     text = _group(match, "date")
-    for form in _TOLD_FORMATS:
+    for digits, form in _TOLD_FORMATS:
+        if not re.fullmatch(digits, text):
+            continue
         try:
             when = datetime.strptime(text, form).replace(tzinfo=UTC)
         except ValueError:

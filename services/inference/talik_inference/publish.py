@@ -11,16 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import geopandas
+import numpy as np
 import shapely
-from talik_stac.editions import Edition, EditionDraft, previous_edition, publish
-from talik_stac.inventory import INVENTORY_SCHEMA, InventoryBuilder
-from talik_stac.matching import carry_ids
+from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
 
-from talik_inference.blocks import BlockDone, Job, read_fragments
+from talik_inference.blocks import BlockDone, Job, read_part
 from talik_inference.features import Seams, chunks, feature_table, zone_objects
-from talik_inference.fragments import Fragments
+from talik_inference.fragments import Code, Fragments
+from talik_inference.joining import Beyond, join
+from talik_inference.region import centres_inside
 from talik_inference.tiles import Tile, write_tile
-from talik_inference.vectorize import join
+from talik_inference.zones import Zone
+from talik_stac.editions import Edition, EditionDraft, previous_edition, publish, read_table
+from talik_stac.inventory import INVENTORY_SCHEMA, InventoryBuilder
+from talik_stac.matching import carried_ids
 from talik_stac.store import Store
 
 if TYPE_CHECKING:
@@ -29,6 +34,8 @@ if TYPE_CHECKING:
 CHUNK = 20_000
 """Polygons measured at once."""
 TILES_AT_ONCE = 2
+INVENTORY_LICENCE = "CC-BY-4.0"
+"""Of what Talik publishes; the imagery's own terms are its owner's."""
 
 
 def publish_run(
@@ -47,14 +54,12 @@ def publish_run(
         season_start=request.season.start,
         edition_id=edition_id,
     )
-    ids = carry_ids(builder, store, before) if before is not None else None
+    ids = carried_ids(builder.tables(), read_table(store, before, columns=["id", "geometry"])) if before else None
     parquet, fgb = folder / "inventory.parquet", folder / "inventory.fgb"
     summary = builder.write(parquet, fgb, id_for=ids)
     observed = _write_observed(tiles, folder / "observed.parquet")
     draft = EditionDraft(
         edition_id=edition_id,
-        landform=request.recipe.landform,
-        area=request.aoi.name,
         season_start=request.season.start,
         season_end=request.season.end,
         configuration=job.configuration,
@@ -66,7 +71,7 @@ def publish_run(
         probability={tile.name: tile.path for tile in tiles},
         run=_run_record(prepared, done, tiles, None if before is None else before.id),
         model=prepared.model.card.reference,
-        licence=prepared.model.card.licence,
+        licence=INVENTORY_LICENCE,
     )
     edition = publish(store, draft)
     for key in list(store.list(f"runs/{job.configuration}")):
@@ -98,15 +103,28 @@ def _features(prepared: Prepared, store: Store, edition_id: str, done: Mapping[s
 
     for number, zone in enumerate(job.plan.zones):
         parts = (
-            read_fragments(job, store, block)
+            read_part(job, store, block)
             for block in job.plan.blocks
             if block.zone == number and done[block.id].valid_px
         )
-        for batch in chunks(join(parts), CHUNK):
+        for batch in chunks(join(parts, beyond=_beyond(zone)), CHUNK):
             yield described(zone_objects(Fragments.concat(batch), zone, seams))
     across = seams.joined()
     if across is not None:
         yield described(across)
+
+
+def _beyond(zone: Zone) -> Beyond:
+    """What a pixel is that no block holds: no data in the area, of another zone, or outside."""
+
+    def code(x: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.uint8]:
+        codes = np.full(len(x), Code.OUTSIDE, np.uint8)
+        codes[centres_inside(zone.lattice, x, y, zone.mapped)] = Code.NO_DATA
+        if zone.beyond is not None:
+            codes[centres_inside(zone.lattice, x, y, zone.beyond)] = Code.SEAM
+        return codes
+
+    return code
 
 
 def _write_observed(tiles: list[Tile], path: Path) -> Path:
@@ -120,7 +138,7 @@ def _write_observed(tiles: list[Tile], path: Path) -> Path:
     return path
 
 
-def _footprint(prepared: Prepared) -> shapely.Geometry:
+def _footprint(prepared: Prepared) -> BaseGeometry:
     """The area of interest where scenes cover it."""
     seen = shapely.union_all([scene.footprint for scene in prepared.scenes])
     area = prepared.request.aoi.geometry

@@ -21,17 +21,20 @@ def _scl(codes: NDArray[Any]) -> NDArray[np.bool_]:
 
     2 (dark area, terrain shadow) stays: lakes are often filed there. Source: Sentinel-2 L2A ATBD, S2-PDGS-MPC-L2A.
     """
-    return np.isin(codes, (0, 1, 3, 8, 9, 10, 11), invert=True)
+    clear: NDArray[np.bool_] = np.isin(codes, (0, 1, 3, 8, 9, 10, 11), invert=True)
+    return clear
 
 
 def _udm2(codes: NDArray[Any]) -> NDArray[np.bool_]:
     """Planet usable data mask 2, band 1 (clear). Source: Planet UDM 2.1 product specification."""
-    return np.equal(codes, 1)
+    clear: NDArray[np.bool_] = np.equal(codes, 1)
+    return clear
 
 
 def _fmask(codes: NDArray[Any]) -> NDArray[np.bool_]:
     """HLS v2 Fmask bits: 1 cloud, 3 cloud shadow, 4 snow or ice; 255 fill. Source: HLS User Guide v2.0, table 9."""
-    return np.equal(codes.astype(np.int64) & 0b11010, 0) & np.not_equal(codes, 255)
+    clear: NDArray[np.bool_] = np.equal(codes.astype(np.int64) & 0b11010, 0) & np.not_equal(codes, 255)
+    return clear
 
 
 def _qa_pixel(codes: NDArray[Any]) -> NDArray[np.bool_]:
@@ -39,12 +42,14 @@ def _qa_pixel(codes: NDArray[Any]) -> NDArray[np.bool_]:
 
     Source: USGS LSDS-1619, Landsat 8-9 Collection 2 Level 2 Science Product Guide, table 6-3.
     """
-    return np.equal(codes.astype(np.int64) & 0b111111, 0)
+    clear: NDArray[np.bool_] = np.equal(codes.astype(np.int64) & 0b111111, 0)
+    return clear
 
 
 def _valid(codes: NDArray[Any]) -> NDArray[np.bool_]:
     """A band of one's own: 1 = clear."""
-    return np.equal(codes, 1)
+    clear: NDArray[np.bool_] = np.equal(codes, 1)
+    return clear
 
 
 CLEAR: dict[QualityKind, Callable[[NDArray[Any]], NDArray[np.bool_]]] = {

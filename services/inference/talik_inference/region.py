@@ -55,18 +55,21 @@ def _fill(out: NDArray[np.bool_], lattice: Lattice, outer: Rect, rect: Rect, reg
             out[rect.within(outer)] = True
             return
     if max(rect.shape) <= LEAF_PX:
-        out[rect.within(outer)] = _centres_inside(lattice, rect, region)
+        col, row = np.meshgrid(np.arange(rect.col, rect.col_end), np.arange(rect.row, rect.row_end))
+        out[rect.within(outer)] = centres_inside(lattice, col, row, region)
         return
     for part in quarters(rect):
         _fill(out, lattice, outer, part, region)
 
 
-def _centres_inside(lattice: Lattice, rect: Rect, region: BaseGeometry) -> NDArray[np.bool_]:
-    cols = (np.arange(rect.col, rect.col_end) + 0.5) * lattice.resolution + lattice.phase_x
-    rows = lattice.phase_y - (np.arange(rect.row, rect.row_end) + 0.5) * lattice.resolution
-    x, y = np.meshgrid(cols, rows)
-    lon, lat = to_lonlat(lattice.crs).transform(x.ravel(), y.ravel())
-    answer: NDArray[np.bool_] = shapely.contains_xy(region, lon, lat).reshape(rect.shape)
+def centres_inside(
+    lattice: Lattice, col: NDArray[np.int64], row: NDArray[np.int64], region: BaseGeometry
+) -> NDArray[np.bool_]:
+    """Tell of each pixel (col, row) whether its centre lies in the region: bool, of their shape."""
+    x = (col + 0.5) * lattice.resolution + lattice.phase_x
+    y = lattice.phase_y - (row + 0.5) * lattice.resolution
+    lon, lat = to_lonlat(lattice.crs).transform(x, y)
+    answer: NDArray[np.bool_] = shapely.contains_xy(region, lon, lat)
     return answer
 
 

@@ -11,7 +11,9 @@ import shapely
 from numpy.typing import NDArray
 
 from talik_inference.blocks import Job
+from talik_inference.fragments import Fragments
 from talik_inference.grid import Rect
+from talik_inference.joining import join
 from talik_inference.measures import polygons_to_lonlat
 from talik_inference.plan import TILE_PX
 from talik_inference.predict import NO_DATA
@@ -103,14 +105,7 @@ def _write_cog(path: Path, probability: NDArray[np.uint8], job: Job, zone: int, 
 def _outline(job: Job, zone: int, rect: Rect, valid: NDArray[np.bool_]) -> shapely.MultiPolygon:
     """The pixels with data as lon/lat polygons."""
     lattice = job.plan.zones[zone].lattice
-    seen = vectorize(
-        valid.astype(np.uint8),
-        above=0,
-        origin=(rect.col, rect.row),
-        inside=None,
-        seam=None,
-        sources=np.uint64(0),
-        connectivity=4,
-    )
+    part = vectorize(valid.astype(np.uint8), above=0, origin=(rect.col, rect.row))
+    seen = Fragments.concat(list(join([part])))
     polygons = polygons_to_lonlat(to_polygons(seen, lattice.transform), lattice.crs, pixel=lattice.resolution)
     return shapely.MultiPolygon(list(shapely.get_parts(polygons)))

@@ -14,6 +14,7 @@ from talik_inference.fragments import EDGE_OF_CODE, Border, Code, Edge, Fragment
 from talik_inference.rings import Ints, Rings, components, trace
 
 NO_DATA = 255
+NO_SOURCES = np.uint64(0)
 
 # What happens at a vertex, by which of its four pixels are landform: NW 1, NE 2, SW 4, SE 8. A visit of a ring has
 # a horizontal arm (west or east) and a vertical arm (north or south), and leaves along one of them; with landform on
@@ -43,7 +44,7 @@ def vectorize(
     origin: tuple[int, int],
     inside: NDArray[np.bool_] | None = None,
     seam: NDArray[np.bool_] | None = None,
-    sources: NDArray[np.uint64] | np.uint64 = np.uint64(0),
+    sources: NDArray[np.uint64] | np.uint64 = NO_SOURCES,
 ) -> Part:
     """Polygonise the pixels of a block whose probability is above (strictly), not 255, and inside.
 
@@ -93,9 +94,7 @@ def to_polygons(fragments: Fragments, transform: Affine) -> NDArray[np.object_]:
     return polygons
 
 
-def assemble(
-    rings: Rings, component: Ints, origin: tuple[int, int] = (0, 0)
-) -> tuple[NDArray[np.int32], Ints, Ints]:
+def assemble(rings: Rings, component: Ints, origin: tuple[int, int] = (0, 0)) -> tuple[NDArray[np.int32], Ints, Ints]:
     """Gather the rings of each component, shell first: corners (vertex, 2) closed, ring and polygon offsets."""
     order = np.lexsort((np.arange(len(component)), rings.double_area < 0, component))
     length = np.diff(rings.offsets)[order]
@@ -157,7 +156,8 @@ class _Runs:
 
     def holding(self, flat_pixel: Ints) -> Ints:
         """The run that holds each landform pixel."""
-        return np.searchsorted(self.flat_start, flat_pixel, side="right") - 1
+        run: Ints = np.searchsorted(self.flat_start, flat_pixel, side="right") - 1
+        return run
 
     @property
     def _bounds(self) -> Ints:
@@ -230,9 +230,7 @@ def _add(owner: Ints, values: Ints, count: int) -> Ints:
     return total
 
 
-def _sources(
-    runs: _Runs, owner: Ints, sources: NDArray[np.uint64] | np.uint64, count: int
-) -> NDArray[np.uint64]:
+def _sources(runs: _Runs, owner: Ints, sources: NDArray[np.uint64] | np.uint64, count: int) -> NDArray[np.uint64]:
     if np.ndim(sources) == 0:
         return np.full(count, sources, np.uint64)
     union = np.zeros(count, np.uint64)

@@ -205,27 +205,26 @@ def _zone(
     kept, bits = number_sources(best_first(scenes))
     others = shapely.union_all([t for other, t in territories.items() if other != crs])
     if others.is_empty:
-        mapped = _polygonal(area.intersection(territory))
         return Zone(
             lattice=lattice,
             scenes=kept,
             bits=bits,
             territory=territory,
-            mapped=mapped,
+            mapped=area,
             seam=None,
             beyond=None,
         )
     reach = SEAM_PX * lattice.resolution / (111_320 * math.cos(math.radians(84)))
-    strip = territory.buffer(reach).intersection(others.buffer(reach))
-    wide = shapely.union_all([territory, strip.intersection(others)])
+    strip = _polygonal(territory.buffer(reach).intersection(others.buffer(reach)))
+    beyond = _polygonal(area.intersection(others).difference(strip))
     return Zone(
         lattice=lattice,
         scenes=kept,
         bits=bits,
         territory=territory,
-        mapped=_polygonal(area.intersection(wide)),
-        seam=_polygonal(strip),
-        beyond=_polygonal(area.intersection(others).difference(wide)),
+        mapped=_polygonal(area.difference(beyond)),
+        seam=strip,
+        beyond=beyond,
     )
 
 

@@ -10,8 +10,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
-from talik_stac.areas import area_of_collection, resolve_area
-from talik_stac.settings import Settings
 
 from talik_inference.estimate import Estimate, estimate
 from talik_inference.executors import executor
@@ -20,7 +18,9 @@ from talik_inference.progress import BlockProgress
 from talik_inference.search import Imagery
 from talik_inference.season import parse_season
 from talik_stac.aoi import AreaOfInterest
+from talik_stac.areas import area_of_collection, resolve_area
 from talik_stac.landforms import Recipe, recipe_for
+from talik_stac.settings import Settings
 from talik_stac.store import Store, open_store
 
 app = typer.Typer(help="Map a landform over an area and a season; publish the inventory edition.")
@@ -74,7 +74,7 @@ def map_(  # noqa: PLR0913, PLR0917 - one parameter an option
         season=parse_season(season, recipe),
         imagery=Imagery(collection=collection, catalog=catalog),
         skip_bad=skip_bad,
-        executor=executor(run_on, workers=workers or os.cpu_count() or 1),
+        executor=executor(run_on, workers=workers or settings.workers or os.cpu_count() or 1),
         block_px=block,
     )
     if dry_run:
@@ -105,12 +105,12 @@ def _recipe(recipe: Recipe, **changes: object) -> Recipe:
 def _area(
     store: Store, settings: Settings, aoi: str | None, name: str | None, collection: str, catalog: str | None
 ) -> AreaOfInterest:
-    limits = {"max_area_km2": settings.max_area_km2, "max_vertices": settings.max_vertices}
+    area_km2, vertices = settings.max_area_km2, settings.max_vertices
     if aoi is not None:
-        return resolve_area(store, aoi, name=name, **limits)
+        return resolve_area(store, aoi, name=name, max_area_km2=area_km2, max_vertices=vertices)
     if catalog is not None:
         raise typer.BadParameter("an area is needed with --catalog", param_hint="--aoi")
-    return area_of_collection(store, collection, name=name, **limits)
+    return area_of_collection(store, collection, name=name, max_area_km2=area_km2, max_vertices=vertices)
 
 
 def _print_plan(prepared: Prepared, expected: Estimate) -> None:
