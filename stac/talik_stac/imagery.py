@@ -133,9 +133,12 @@ def no_scenes_error(
     here = read_items(store, collection, search=Search(bbox=bbox), columns=("id", "properties", "datetime", "bbox"))
     if not here:
         return NoScenesError(f"{said}; its {len(everywhere)} scenes cover {_covered(everywhere)}")
-    cloudy = read_items(store, collection, search=Search(bbox=bbox, start=start, end=end), columns=("id", "datetime"))
-    if cloudy and max_cloud_percent is not None:
-        return NoScenesError(f"{said}; {len(cloudy)} cloudier scenes there: raise the recipe's max_cloud_percent")
+    season = read_items(store, collection, search=Search(bbox=bbox, start=start, end=end), columns=("id", "datetime"))
+    clear = read_items(store, collection, search=search, columns=("id", "datetime"))
+    if clear:
+        return NoScenesError(f"{said} holds valid data in the area; {len(clear)} scenes touch its bbox only")
+    if season:
+        return NoScenesError(f"{said}; {len(season)} cloudier scenes there: raise the recipe's max_cloud_percent")
     when = nearest([item_datetime(item) for item in here], start, end)
     return NoScenesError(f"{said}; searched {len(here)} scenes there, the nearest date is {when:%Y-%m-%d}")
 

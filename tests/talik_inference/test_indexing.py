@@ -154,8 +154,11 @@ def test_a_changed_file_is_updated_and_its_old_cog_goes(store: Store, tmp_path: 
 def test_other_options_update_the_item_without_a_new_file(store: Store, tmp_path: Path) -> None:
     path = write(tmp_path / "a_20200701.tif")
     index(store, [path])
-    done = index(store, [path], said=Said(scale=2e-4, offset=-0.1))
-    assert done.updated == ("a_20200701",)
+    cogs = [key for key in store.list("imagery/c") if key.endswith(".tif")]
+    for scale in (3e-4, 2e-4):
+        done = index(store, [path], said=Said(scale=scale, offset=-0.1))
+        assert (done.updated, done.converted) == (("a_20200701",), 0)
+        assert [key for key in store.list("imagery/c") if key.endswith(".tif")] == cogs
     band = scenes_from_index(store, "c", bands=("nir",))[0].bands["nir"]
     assert (band.scale, band.offset) == (2e-4, -0.1)
     assert check_scene_files(scenes_from_index(store, "c", bands=("nir",))) == []
@@ -238,8 +241,8 @@ def test_a_file_of_two_dates_becomes_two_items_over_one_cog(store: Store, tmp_pa
     datetime = 2021-09-01
     """
     (tmp_path / "stack.toml").write_text(text)
-    again = index(store, [path], bands=())
-    assert again.unchanged == done.new  # the side-car says the same
+    for bands in ((), (RGBN,)):
+        assert index(store, [path], bands=bands).unchanged == done.new  # the side-car says the same
 
 
 def test_a_shared_side_car_describes_a_folder(store: Store, tmp_path: Path) -> None:

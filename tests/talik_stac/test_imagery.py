@@ -147,6 +147,8 @@ def test_no_scenes_says_what_was_searched_and_the_nearest_date(store: Store) -> 
     assert "its 3 scenes cover 10,60,31,61" in str(no_scenes_error(store, "c", bbox=(50, 0, 51, 1)))
     cloudy = no_scenes_error(store, "c", bbox=here, start=day(9), end=day(11), max_cloud_percent=20)
     assert "1 cloudier scenes there" in str(cloudy)
+    beside = no_scenes_error(store, "c", bbox=here, start=day(199), end=day(201), max_cloud_percent=20)
+    assert "1 scenes touch its bbox only" in str(beside)  # the area is not its bbox
     assert nearest_date(store, "c", bbox=here, start=day(150), end=day(160)) == day(200)
     assert nearest_date(store, "c", bbox=(50, 0, 51, 1)) is None
 

@@ -135,7 +135,9 @@ def _scenes(
             ScenePart(datetime=when, bands=None if group is None else tuple(group))
             for when, group in zip(datetimes, groups, strict=True)
         )
-    return () if datetimes or bands else said.scene
+    if datetimes:
+        return ()
+    return tuple(scene.model_copy(update={"bands": tuple(bands[0])}) if bands else scene for scene in said.scene)
 
 
 def _single(

@@ -239,11 +239,12 @@ def _write(
         say("finding valid data", number, len(todo))
         areas[item_id] = _footprint(group)
     placed: dict[Path, Placed] = {}
+    old = _converted_before(store, options.collection, before.values())
     try:
         owners = {part.path: part for group in reversed(list(todo.values())) for part in reversed(group)}
         for number, part in enumerate(reversed(list(owners.values()))):
             say("converting", number, len(owners))
-            placed[part.path] = _place(store, options.collection, part, sums[part.path], _hrefs(before.values()))
+            placed[part.path] = _place(store, options.collection, part, sums[part.path], old)
         items = [
             build_item(
                 collection=options.collection,
@@ -291,8 +292,8 @@ def _footprint(group: Sequence[Part]) -> BaseGeometry:
     return merged(areas)
 
 
-def _place(store: Store, collection: str, part: Part, source_sum: str, in_use: set[str]) -> Placed:
-    """Leave a COG where it is; convert any other file into the store."""
+def _place(store: Store, collection: str, part: Part, source_sum: str, old: Mapping[str, Any]) -> Placed:
+    """Leave a COG where it is; convert any other file into the store, once."""
     if is_cog(part.path):
         return Placed(
             href=str(part.path),
@@ -301,10 +302,21 @@ def _place(store: Store, collection: str, part: Part, source_sum: str, in_use: s
             size_bytes=part.path.stat().st_size,
             source_checksum=source_sum,
         )
+    conversion = _conversion(part, source_sum)
+    if conversion in old:
+        asset = old[conversion]
+        return Placed(
+            href=asset["href"],
+            key=None,
+            checksum=asset["file:checksum"],
+            size_bytes=asset["file:size"],
+            source_checksum=source_sum,
+            conversion=conversion,
+        )
     folder = f"imagery/{collection}/{part.item_id}"
     key = f"{folder}/{part.path.stem}.tif"
-    if store.url(key) in in_use:  # the old file serves the old index until the new one is written
-        key = f"{folder}/{part.path.stem}-{source_sum[4:16]}.tif"
+    if store.exists(key):  # the old file serves the old index until the new one is written
+        key = f"{folder}/{part.path.stem}-{conversion}.tif"
     with tempfile.TemporaryDirectory(prefix="talik-") as temporary:
         cog = Path(temporary) / "cog.tif"
         write_cog(part.path, cog, categorical=part.categorical, nodata=part.nodata_said)
@@ -315,7 +327,25 @@ def _place(store: Store, collection: str, part: Part, source_sum: str, in_use: s
             checksum=checksum(cog),
             size_bytes=cog.stat().st_size,
             source_checksum=source_sum,
+            conversion=conversion,
         )
+
+
+def _conversion(part: Part, source_sum: str) -> str:
+    """A name for all that decides a converted file's bytes."""
+    told = f"{source_sum} {part.nodata_said!r} {part.categorical}"
+    return hashlib.sha256(told.encode()).hexdigest()[:12]
+
+
+def _converted_before(
+    store: Store, collection: str, items: Iterable[Mapping[str, Any]]
+) -> dict[str, Mapping[str, Any]]:
+    """The assets whose converted files are in the store, by conversion."""
+    there = {store.url(key) for key in store.list(f"imagery/{collection}")}
+    assets = [asset for item in items for asset in item["assets"].values()]
+    return {
+        asset["talik:conversion"]: asset for asset in assets if "talik:conversion" in asset and asset["href"] in there
+    }
 
 
 def _clean_up(store: Store, collection: str, unused: set[str]) -> None:

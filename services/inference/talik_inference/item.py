@@ -41,6 +41,8 @@ class Placed:
     size_bytes: int
     source_checksum: str
     """Multihash of the file that was given."""
+    conversion: str | None = None
+    """Names what a converted file was made from and how; None for a COG that stays where it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +115,7 @@ def _asset(asset: Asset) -> dict[str, Any]:
         "file:size": file.size_bytes,
         "talik:source": str(part.path),
         "talik:source_checksum": file.source_checksum,
+        **({} if file.conversion is None else {"talik:conversion": file.conversion}),
     }
 
 

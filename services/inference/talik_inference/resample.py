@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-import odc.stac
 import pystac
 import rasterio
 from numpy.typing import NDArray
@@ -92,6 +91,8 @@ def _file_dtype(scene: Scene, band: Band) -> np.dtype[Any]:
 def _load_cell(
     scene: Scene, bands: Sequence[Band], item: pystac.Item, geobox: GeoBox, resampling: Resampling
 ) -> NDArray[Any]:
+    import odc.stac  # brings xarray and dask: 0.5 s and 60 MB that native grids do without
+
     names = [f"{band.asset}.{band.index}" for band in bands]
     try:
         cube = odc.stac.load([item], bands=names, geobox=geobox, resampling=resampling, fail_on_error=True)

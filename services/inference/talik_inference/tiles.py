@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+import rasterio.shutil
+import rasterio.windows
 import shapely
 from numpy.typing import NDArray
 

@@ -142,7 +142,8 @@ class _Runs:
     @cached_property
     def flat_start(self) -> Ints:
         """Index of the first pixel in the flat block; ascending."""
-        return self.row * self._width + self.start
+        start: Ints = self.row * self._width + self.start
+        return start
 
     def sums(self, values: NDArray[np.uint8]) -> Ints:
         """Sum of uint8 values (y, x) over each run, exact."""
