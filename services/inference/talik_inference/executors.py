@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import threading
@@ -77,6 +78,8 @@ class Dask:
     def run(self, job: Job, blocks: Sequence[Block]) -> Iterator[BlockDone]:
         from distributed import as_completed as completed
 
+        logging.getLogger("distributed").setLevel(logging.ERROR)  # its INFO is not for who maps lakes
+
         with _dask_client(self) as client:
             shared = client.scatter(job, broadcast=True)
             futures = [
@@ -148,6 +151,7 @@ def _dask_client(settings: Dask) -> Iterator[Any]:
                 threads_per_worker=1,
                 processes=True,
                 dashboard_address=None,
+                silence_logs=logging.ERROR,
             ) as cluster,
             Client(cluster) as client,
         ):
