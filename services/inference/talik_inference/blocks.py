@@ -19,15 +19,14 @@ from talik_inference.model import Model, Predictor, open_predictor
 from talik_inference.plan import Block, Plan
 from talik_inference.predict import NO_DATA, predict_block
 from talik_inference.read import read_scene
-from talik_inference.region import pixels_inside
+from talik_inference.region import pixels_inside, touches
 from talik_inference.vectorize import vectorize
 from talik_inference.zones import SEAM_SOURCE, Zone
 from talik_stac.errors import MissingKeyError
 from talik_stac.landforms import Recipe
 from talik_stac.store import Store, open_store
 
-_inference = threading.Lock()
-"""One inference at a time in a process: it uses all its threads, while other blocks are read and written."""
+_opening = threading.Lock()
 _sessions: dict[tuple[str, int], Predictor] = {}
 """Open sessions of this process by model sha256 and threads."""
 
@@ -121,7 +120,7 @@ def read_part(job: Job, store: Store, block: Block) -> Part:
 
 def _probability(
     job: Job, block: Block, zone: Zone, inside: NDArray[np.bool_]
-) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
+) -> tuple[NDArray[np.uint8], NDArray[np.uint64] | np.uint64]:
     """Read the season and run the model: uint8 (y, x) of the block, 255 where not valid or outside, and sources."""
     windows, card = job.plan.windows, job.model.card
     outer = block.core.expand(windows.halo_px)
@@ -134,12 +133,13 @@ def _probability(
         job.recipe.composite,
     )
     predictor = _predictor(job.model, job.threads)
-    with _inference:
-        probability = predict_block(predictor, card, windows, seen.data, seen.valid, inside, block.core)
-    sources = seen.sources[block.core.within(outer)]
-    if zone.seam is not None and not zone.seam.is_empty:
-        sources = sources.copy()
-        sources[pixels_inside(zone.lattice, block.core, zone.seam)] |= SEAM_SOURCE
+    probability = predict_block(predictor, card, windows, seen.data, seen.valid, inside, block.core)
+    sources = seen.sources
+    if isinstance(sources, np.ndarray):
+        sources = sources[block.core.within(outer)]
+    if zone.seam is not None and touches(zone.lattice, block.core, zone.seam):
+        on_seam = pixels_inside(zone.lattice, block.core, zone.seam)
+        sources = np.where(on_seam, sources | SEAM_SOURCE, sources)
     return probability, sources
 
 
@@ -151,7 +151,7 @@ def _beyond(zone: Zone, rect: Rect) -> NDArray[np.bool_] | None:
 
 def _predictor(model: Model, threads: int) -> Predictor:
     """The process's session for a model, opened once."""
-    with _inference:
+    with _opening:
         key = (model.card.sha256, threads)
         if key not in _sessions:
             _sessions[key] = open_predictor(model, threads=threads)

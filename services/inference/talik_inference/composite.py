@@ -24,8 +24,8 @@ class Composite:
     """(band, y, x) reflectance, 0 where not valid."""
     valid: NDArray[np.bool_]
     """(y, x)"""
-    sources: NDArray[np.uint64]
-    """(y, x): the bits of the scenes that gave the pixel."""
+    sources: NDArray[np.uint64] | np.uint64
+    """(y, x): the bits of the scenes that gave the pixel; one set for all where one scene gave them all."""
 
 
 def composite(
@@ -48,9 +48,9 @@ def composite(
 def _best(
     reader: Reader, scenes: Sequence[tuple[Scene, int]], bands: Sequence[str], lattice: Lattice, rect: Rect
 ) -> Composite:
-    data = np.zeros((len(bands), *rect.shape), np.float32)
+    data: NDArray[np.float32] | None = None
     valid = np.zeros(rect.shape, bool)
-    sources = np.zeros(rect.shape, np.uint64)
+    sources: NDArray[np.uint64] | np.uint64 = np.uint64(0)
     for scene, bit in scenes:
         raster = reader(scene, bands, lattice, rect)
         if raster is None:
@@ -58,14 +58,16 @@ def _best(
         fresh = raster.valid & ~valid
         if not fresh.any():
             continue
-        if fresh.all():
-            data = raster.data
+        if data is None:
+            data, sources = raster.data, np.uint64(1 << bit)
         else:
             np.copyto(data, raster.data, where=fresh)
-        sources[fresh] = np.uint64(1 << bit)
+            sources = np.where(fresh, np.uint64(1 << bit), sources)
         valid |= fresh
         if valid.all():
             break
+    if data is None:
+        data = np.zeros((len(bands), *rect.shape), np.float32)
     return Composite(data=data, valid=valid, sources=sources)
 
 

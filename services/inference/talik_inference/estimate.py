@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from talik_inference.executors import InProcess
 from talik_inference.model import open_predictor
 from talik_inference.pipeline import Prepared
 
@@ -30,16 +29,20 @@ def estimate(prepared: Prepared) -> Estimate:
     windows, bands = job.plan.windows, len(prepared.model.card.bands)
     predictor = open_predictor(prepared.model, threads=executor.threads)
     window = np.random.default_rng(0).random((bands, windows.window_px, windows.window_px), np.float32)
+    before_mb = _peak_mb()
     predictor(window)
+    window_mb = _peak_mb() - before_mb
     started = time.perf_counter()
     predictor(window)
     per_window = time.perf_counter() - started
     count = job.plan.pixels / windows.core_px**2
-    workers = 1 if isinstance(executor, InProcess) else getattr(executor, "workers", 1)
+    workers = executor.workers
     seconds = count * per_window / workers + job.plan.pixels * PIXEL_SECONDS / workers
     side = max((max(b.core.shape) for b in job.plan.blocks), default=0) + 2 * windows.halo_px
-    in_flight = executor.blocks_in_flight if isinstance(executor, InProcess) else workers
     # Per pixel of a block: float32 bands twice (scene and composite), its digital numbers, 8 bytes of sources, flags.
     block_mb = side**2 * (bands * 10 + 8 + 6) / 1e6
-    process_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return Estimate(seconds=seconds, memory_mb=process_mb + in_flight * block_mb)
+    return Estimate(seconds=seconds, memory_mb=before_mb + workers * (block_mb + window_mb))
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -12,6 +12,8 @@ from talik_stac.errors import ModelError
 
 NO_DATA = 255
 """Probability of a pixel that nobody saw."""
+STRIDE_PX = 64
+"""Windows are cut to multiples of this side: encoders halve up to six times."""
 FULL = 250
 """Probability 1; a quarter of a percent is 0.625 steps, and sums of uint8 stay exact integers."""
 
@@ -58,14 +60,30 @@ def predict_block(
 def predict_window(
     predictor: Predictor, card: ModelCard, data: NDArray[np.float32], valid: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
-    """Scale, fill and run one window: float32 (band, y, x), bool (y, x) -> float32 probability (y, x).
+    """Scale, fill and run one window: float32 (band, y, x), bool (y, x) -> float32 probability (y, x), 0 beyond.
 
-    Raises ModelError where the model answers NaN on valid pixels.
+    The model runs over the rectangle of valid data alone, in steps of STRIDE_PX: at the edge of a scene most of a
+    window can be empty. Raises ModelError where the model answers NaN on valid pixels.
     """
-    probability = predictor(fill(scale(data, card), valid))
+    part = _valid_rectangle(valid)
+    probability = np.zeros(valid.shape, np.float32)
+    probability[part] = predictor(fill(scale(data[:, *part], card), valid[part]))
     if np.isnan(probability[valid]).any():
         raise ModelError(f"model {card.reference} answered NaN on valid pixels; the model or its scaling is broken")
     return probability
+
+
+def _valid_rectangle(valid: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """The (y, x) slices that hold all valid pixels, widened to steps of STRIDE_PX where the window allows."""
+    rows, cols = np.flatnonzero(valid.any(axis=1)), np.flatnonzero(valid.any(axis=0))
+    return _widened(rows, valid.shape[0]), _widened(cols, valid.shape[1])
+
+
+def _widened(found: NDArray[np.intp], size: int) -> slice:
+    if not len(found):
+        return slice(0, min(STRIDE_PX, size))
+    start = int(found[0]) // STRIDE_PX * STRIDE_PX
+    return slice(start, min(size, -(-(int(found[-1]) + 1) // STRIDE_PX) * STRIDE_PX))
 
 
 def scale(data: NDArray[np.float32], card: ModelCard) -> NDArray[np.float32]:

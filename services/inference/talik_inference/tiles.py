@@ -55,7 +55,7 @@ def write_tile(job: Job, store: Store, zone: int, rect: Rect, folder: Path) -> T
         row_end=rect.row + int(rows[-1]) + 1,
     )
     _write_cog(path, probability[used.within(rect)], job, zone, used)
-    return Tile(name=name, path=path, observed=_outline(job, zone, rect, valid), observed_px=int(valid.sum()))
+    return Tile(name=name, path=path, observed=_outline(job, zone, used, valid[used.within(rect)]), observed_px=int(valid.sum()))
 
 
 def _gather(job: Job, store: Store, zone: int, rect: Rect) -> NDArray[np.uint8]:
@@ -107,7 +107,7 @@ def _write_cog(path: Path, probability: NDArray[np.uint8], job: Job, zone: int, 
 def _outline(job: Job, zone: int, rect: Rect, valid: NDArray[np.bool_]) -> shapely.MultiPolygon:
     """The pixels with data as lon/lat polygons."""
     lattice = job.plan.zones[zone].lattice
-    part = vectorize(valid.astype(np.uint8), above=0, origin=(rect.col, rect.row))
+    part = vectorize(valid.view(np.uint8), above=0, origin=(rect.col, rect.row))
     seen = Fragments.concat(list(join([part])))
     polygons = polygons_to_lonlat(to_polygons(seen, lattice.transform), lattice.crs, pixel=lattice.resolution)
     return shapely.MultiPolygon(list(shapely.get_parts(polygons)))

@@ -1,0 +1,42 @@
+# The developer's interface: demo, test, check, bench, clean.
+# Every target sets up what it needs in .venv; a changed pyproject.toml sets it up again.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: demo test check bench clean
+.DEFAULT_GOAL := test
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Talik needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.11"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade pip
+
+# One stamp for each set of extras.
+$(VENV)/.ready-%: pyproject.toml | $(BIN)/python
+	@echo "installing talik[$*] into $(VENV)"
+	$(PIP) install --editable '.[$*]'
+	@touch $@
+
+demo: $(VENV)/.ready-demo
+	$(BIN)/talik demo
+
+check: $(VENV)/.ready-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check
+	$(BIN)/python -m pytest -n 2
+
+bench: $(VENV)/.ready-bench
+	cd benchmarks && ../$(BIN)/python vectorize.py
+	cd benchmarks && ../$(BIN)/python end_to_end.py --folder ../.bench
+	cd benchmarks && ../$(BIN)/python two_processes.py --folder ../.bench
+
+clean:
+	rm -rf $(VENV) .bench talik-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
