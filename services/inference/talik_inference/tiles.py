@@ -55,7 +55,9 @@ def write_tile(job: Job, store: Store, zone: int, rect: Rect, folder: Path) -> T
         row_end=rect.row + int(rows[-1]) + 1,
     )
     _write_cog(path, probability[used.within(rect)], job, zone, used)
-    return Tile(name=name, path=path, observed=_outline(job, zone, used, valid[used.within(rect)]), observed_px=int(valid.sum()))
+    return Tile(
+        name=name, path=path, observed=_outline(job, zone, used, valid[used.within(rect)]), observed_px=int(valid.sum())
+    )
 
 
 def _gather(job: Job, store: Store, zone: int, rect: Rect) -> NDArray[np.uint8]:
