@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import io
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import geopandas
 import pyarrow as pa
 import pyarrow.parquet as pq
 from shapely.geometry.base import BaseGeometry
@@ -193,10 +194,14 @@ def read_table(store: Store, edition: Edition, *, columns: list[str] | None = No
     return pq.read_table(pa.BufferReader(data), columns=columns)
 
 
-def iter_table(store: Store, edition: Edition, *, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Read an edition's inventory in batches."""
-    data = store.get(f"{edition.prefix}/inventory.parquet")
-    yield from pq.ParquetFile(pa.BufferReader(data)).iter_batches(columns=columns)
+def read_geo(store: Store, edition: Edition) -> geopandas.GeoDataFrame:
+    """Read an edition's inventory with its geometries, lon/lat."""
+    return geopandas.read_parquet(io.BytesIO(store.get(f"{edition.prefix}/inventory.parquet")))
+
+
+def read_observed(store: Store, edition: Edition) -> geopandas.GeoDataFrame:
+    """Read the ground that an edition saw: one row a tile, lon/lat."""
+    return geopandas.read_parquet(io.BytesIO(store.get(f"{edition.prefix}/observed.parquet")))
 
 
 def _edition(edition: EditionId, item: dict[str, Any]) -> Edition:

@@ -13,7 +13,9 @@ import geopandas
 import numpy as np
 import rasterio
 import shapely
+from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from pyproj import Transformer
 
 from talik_inference.chips import time_stack
 from talik_inference.executors import InProcess
@@ -24,6 +26,7 @@ from talik_inference.score import Score, object_score, pixel_score
 from talik_inference.search import Imagery
 from talik_inference.season import parse_season
 from talik_inference.simulate import VIEWS, Simulation, index_simulation, simulate, view_grid
+from talik_inference.simulated_ground import to_lonlat
 from talik_stac.aoi import AreaOfInterest
 from talik_stac.imagery import scenes_from_index
 from talik_stac.landforms import recipe_for
@@ -33,7 +36,9 @@ COLLECTION = "simulated"
 AREA = "simulated-lowland"
 OBSERVED_SHARE = 0.95
 """Objects of which less was seen are not scored: a lake half under cloud is neither found nor missed."""
-CHIP_PX = 420
+CHIP_PX = 300
+PICTURED_M = (-5_850.0, 2_500.0)
+"""Where two lakes grow into one, metres from the ground's origin for scenes of 1000 px."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +79,7 @@ def run_demo(folder: Path, *, seed: int, size_px: int, workers: int, say: Callab
         say(f"mapping water in {year}")
         years.append(_map_year(store, simulation, year, workers))
     say("drawing")
-    picture = _draw(folder / "demo.png", store, simulation, years, size_px)
+    picture = _draw(folder / "demo.png", store, years, size_px)
     return Demo(store=store, years=tuple(years), picture=picture)
 
 
@@ -131,17 +136,19 @@ def _object_score(folder: Path, simulation: Simulation, year: int, min_area_m2: 
     return object_score(_seen(truth.to_numpy(), observed), _seen(found.geometry.to_numpy(), observed))
 
 
-def _seen(polygons: np.ndarray, observed: shapely.Geometry) -> np.ndarray:  # type: ignore[type-arg]
+def _seen(polygons: NDArray[np.object_], observed: shapely.Geometry) -> NDArray[np.object_]:
     share = shapely.area(shapely.intersection(polygons, observed)) / shapely.area(polygons)
-    return polygons[share >= OBSERVED_SHARE]
+    seen: NDArray[np.object_] = polygons[share >= OBSERVED_SHARE]
+    return seen
 
 
-def _draw(path: Path, store: Store, simulation: Simulation, years: Sequence[YearScore], size_px: int) -> Path:
+def _draw(path: Path, store: Store, years: Sequence[YearScore], size_px: int) -> Path:
     """One panel a year, of the place where two lakes grow into one."""
-    side = min(CHIP_PX, size_px // 2)
-    middle = size_px // 2
-    grid = view_grid(VIEWS[0], size_px)
-    chip = grid[middle - side * 3 // 4 : middle + side // 4, size_px - side * 3 // 2 : size_px - side // 2]
+    whole, side = view_grid(VIEWS[0], size_px), min(CHIP_PX, size_px // 2)
+    lon, lat = to_lonlat(*(np.array(metres * size_px / 1000) for metres in PICTURED_M))
+    x, y = Transformer.from_crs("OGC:CRS84", VIEWS[0].crs, always_xy=True).transform(lon, lat)
+    col, row = (int(place) - side // 2 for place in ~whole.affine * (x, y))
+    chip = whole[max(0, row) : max(0, row) + side, max(0, col) : max(0, col) + side]
     scenes = scenes_from_index(store, COLLECTION, bands=["blue", "green", "red", "nir"])
     own = [scene for scene in scenes if scene.id.startswith(f"simulated_{VIEWS[0].name}_")]
     stack = time_stack(own, ["nir", "red", "green"], chip).values

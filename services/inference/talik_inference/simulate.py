@@ -113,7 +113,7 @@ def index_simulation(store: Store, simulation: Simulation, *, collection: str) -
 def view_grid(view: View, size_px: int) -> GeoBox:
     """The pixel grid of a view, on whole pixels of its zone."""
     scale = size_px / 1000
-    lon, lat = to_lonlat(np.float64(view.centre_m[0] * scale), np.float64(view.centre_m[1] * scale))
+    lon, lat = to_lonlat(np.array(view.centre_m[0] * scale), np.array(view.centre_m[1] * scale))
     x, y = Transformer.from_crs("OGC:CRS84", view.crs, always_xy=True).transform(lon, lat)
     half = size_px * PIXEL_M / 2
     left, top = round((x - half) / 20) * 20, round((y + half) / 20) * 20

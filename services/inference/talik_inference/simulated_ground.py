@@ -81,9 +81,9 @@ class Lake:
             r = share * shore
             return shapely.Polygon(np.column_stack([self.x + r * np.cos(angle), self.y + r * np.sin(angle)]))
 
-        water = ring(self.levels[year])
+        water: shapely.Geometry = ring(self.levels[year])
         for turn in self.islands:
-            water = water.symmetric_difference(ring(turn))
+            water = shapely.symmetric_difference(water, ring(turn))
         return water
 
 
@@ -100,7 +100,7 @@ class Ground:
         to_grid = Transformer.from_crs("OGC:CRS84", str(grid.crs), always_xy=True)
         size = float(grid.affine.a)
         for lake in self.lakes:
-            col, row = ~grid.affine * to_grid.transform(*to_lonlat(np.float64(lake.x), np.float64(lake.y)))
+            col, row = ~grid.affine * to_grid.transform(*to_lonlat(np.array(lake.x), np.array(lake.y)))
             # The plane is true to 0.5 % here; the zones' norths differ by 3 degrees.
             reach = 1.02 * lake.reach / size + 2
             rows = slice(max(0, int(row - reach)), max(0, int(row + reach) + 1))
@@ -126,15 +126,16 @@ def plane_of(grid: GeoBox) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def make_ground(seed: int, *, years: int, scale: float) -> Ground:
-    """Scatter lakes of a power law of areas (exponent -0.9, 500 m2 to 1.5 km2); some change from year to year."""
+    """Scatter lakes of a power law of areas (exponent -0.65, 500 m2 to 1.5 km2); some change from year to year."""
     rng = np.random.default_rng(seed)
     lakes = _named_lakes(rng, years, scale)
-    wanted = int(420 * scale**2)
+    wanted = int(500 * scale**2)
     west, south, east, north = (scale * side for side in EXTENT_M)
     share = rng.random(wanted)
     largest = 1.5e6 * scale**2
-    # The inverse of N(>A) ~ A^-0.9 between the smallest and the largest area.
-    area = (SMALLEST_M2**-0.9 - share * (SMALLEST_M2**-0.9 - largest**-0.9)) ** (-1 / 0.9)
+    # The inverse of N(>A) ~ A^-b between the smallest and the largest area.
+    b = 0.65
+    area = (SMALLEST_M2**-b - share * (SMALLEST_M2**-b - largest**-b)) ** (-1 / b)
     for radius in np.sort(np.sqrt(area / np.pi))[::-1]:
         for _ in range(60):
             x, y = rng.uniform(west, east), rng.uniform(south, north)

@@ -1,0 +1,157 @@
+"""Copies of an edition in the formats that people ask for."""
+
+from __future__ import annotations
+
+import csv
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import geopandas
+import pandas as pd
+
+from talik_stac.editions import load_edition, read_geo
+from talik_stac.errors import EditionError
+from talik_stac.inventory import INVENTORY_SCHEMA
+from talik_stac.store import Store
+
+SHAPEFILE_NAMES = {
+    "perimeter_m": "perim_m",
+    "shape_index": "shape_ind",
+    "probability": "prob",
+    "confidence": "confid",
+    "observed_start": "obs_start",
+    "observed_end": "obs_end",
+    "on_aoi_edge": "aoi_edge",
+    "on_data_edge": "data_edge",
+}
+"""Columns whose names pass the 10 characters of a Shapefile."""
+SHAPEFILE_LIMIT = 2**31 - 1
+"""Bytes of a .shp or .dbf (ESRI Shapefile Technical Description, July 1998)."""
+
+Writer = Callable[[geopandas.GeoDataFrame, Path], None]
+
+
+def export(store: Store, edition_id: str, form: str, path: Path, *, overwrite: bool = False) -> Path:
+    """Write an edition as gpkg, shp (zip), geojson, csv, fgb or parquet; the file appears whole or not at all.
+
+    Lists become comma-separated text. Raises EditionError for an unknown format, a file that is there already
+    (unless `overwrite`), or an edition too large for a Shapefile.
+    """
+    if form not in FORMATS:
+        raise EditionError(f"no format '{form}'; there is: {', '.join(FORMATS)}")
+    if path.exists() and not overwrite:
+        raise EditionError(f"{path} is there already; give --overwrite, or another --out")
+    if not path.parent.is_dir():
+        raise EditionError(f"the folder {path.parent} does not exist; make it first")
+    edition = load_edition(store, edition_id)
+    with tempfile.TemporaryDirectory(prefix=".talik-export-", dir=path.parent) as folder:
+        made = Path(folder) / f"{edition.id}{FORMATS[form]}"
+        if form in ("fgb", "parquet"):
+            made.write_bytes(store.get(f"{edition.prefix}/inventory.{form}"))
+        else:
+            _WRITERS[form](_flat(read_geo(store, edition)), made)
+        made.replace(path)
+    return path
+
+
+def write_frame(frame: geopandas.GeoDataFrame, path: Path, *, overwrite: bool = False) -> Path:
+    """Write any table of polygons in the format of the file's ending. Raises EditionError."""
+    form = {suffix: name for name, suffix in FORMATS.items()}.get(path.suffix)
+    if form is None:
+        endings = ", ".join(sorted(FORMATS.values()))
+        raise EditionError(f"{path} has no known ending; there is: {endings}")
+    if path.exists() and not overwrite:
+        raise EditionError(f"{path} is there already; give --overwrite, or another name")
+    with tempfile.TemporaryDirectory(prefix=".talik-export-", dir=path.parent) as folder:
+        made = Path(folder) / path.name
+        _WRITERS[form](frame, made)
+        made.replace(path)
+    return path
+
+
+def _flat(frame: geopandas.GeoDataFrame) -> geopandas.GeoDataFrame:
+    """Lists become text; the geometry comes last."""
+    flat = frame.copy()
+    flat["scenes"] = [",".join(names) for names in frame["scenes"]]
+    return flat[[column for column in flat.columns if column != "geometry"] + ["geometry"]]
+
+
+def _gpkg(frame: geopandas.GeoDataFrame, path: Path) -> None:
+    frame.to_file(path, driver="GPKG", layer="inventory", engine="pyogrio")
+
+
+def _geojson(frame: geopandas.GeoDataFrame, path: Path) -> None:
+    """RFC 7946: lon/lat, 7 decimals (1 cm)."""
+    frame.to_file(path, driver="GeoJSON", engine="pyogrio", RFC7946="YES", WRITE_NAME="NO")
+
+
+def _csv(frame: geopandas.GeoDataFrame, path: Path) -> None:
+    """One row an object, its outline as WKT in lon/lat."""
+    table = pd.DataFrame(frame.drop(columns="geometry"))
+    table["wkt"] = frame.geometry.to_wkt(rounding_precision=9)
+    table.to_csv(path, index=False)
+
+
+def _fgb(frame: geopandas.GeoDataFrame, path: Path) -> None:
+    frame.to_file(path, driver="FlatGeobuf", engine="pyogrio")
+
+
+def _parquet(frame: geopandas.GeoDataFrame, path: Path) -> None:
+    frame.to_parquet(path, compression="zstd", write_covering_bbox=True)
+
+
+def _shp(frame: geopandas.GeoDataFrame, path: Path) -> None:
+    """A zip of the Shapefile's parts (UTF-8) and fields.csv, which says what each short name means."""
+    short = frame.rename(columns=SHAPEFILE_NAMES)
+    for column in ("obs_start", "obs_end"):
+        if column in short:
+            short[column] = short[column].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        base = Path(folder) / path.stem
+        short.to_file(base.with_suffix(".shp"), driver="ESRI Shapefile", engine="pyogrio", ENCODING="UTF-8")
+        _check_shapefile(base)
+        _write_fields(Path(folder) / "fields.csv")
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for part in sorted(Path(folder).iterdir()):
+                archive.write(part, part.name)
+
+
+def _check_shapefile(base: Path) -> None:
+    for suffix in (".shp", ".dbf"):
+        size = base.with_suffix(suffix).stat().st_size
+        if size > SHAPEFILE_LIMIT:
+            raise EditionError(
+                f"the edition needs {size / 1e9:.1f} GB in a Shapefile, which ends at 2 GB; export gpkg or fgb"
+            )
+
+
+def _write_fields(path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["field", "column", "unit", "meaning"])
+        for field in INVENTORY_SCHEMA:
+            if field.name != "geometry":
+                said = {key.decode(): value.decode() for key, value in field.metadata.items()}
+                name = SHAPEFILE_NAMES.get(field.name, field.name)
+                writer.writerow([name, field.name, said.get("unit", ""), said["description"]])
+
+
+FORMATS = {
+    "gpkg": ".gpkg",
+    "shp": ".zip",
+    "geojson": ".geojson",
+    "csv": ".csv",
+    "fgb": ".fgb",
+    "parquet": ".parquet",
+}
+"""Format -> ending of its file."""
+_WRITERS: dict[str, Writer] = {
+    "gpkg": _gpkg,
+    "shp": _shp,
+    "geojson": _geojson,
+    "csv": _csv,
+    "fgb": _fgb,
+    "parquet": _parquet,
+}
