@@ -21,6 +21,8 @@ from typing import Any
 from scene import BANDS, write_scene
 
 HERE = Path(__file__).parent
+CORE_PX, HALO_PX, BLOCK_PX = 704, 32, 1408
+"""Chosen by measurement: docs/benchmarks.md."""
 
 
 def measured(*arguments: object) -> dict[str, Any]:
@@ -66,8 +68,11 @@ def main(size_px: int, folder: Path, core_px: int, halo_px: int, block_px: int) 
     runs = {}
     for size, (store, collection) in stores.items():
         runs[size] = measured("map", store, collection, model, "--block", block_px)
-        print(f"{size:6d} px: {runs[size]['seconds']:.1f} s, {runs[size]['pixels'] / 1e6:.0f} Mpx, "
-              f"{runs[size]['objects']} objects, peak {runs[size]['peak_mb']:.0f} MB", flush=True)
+        print(
+            f"{size:6d} px: {runs[size]['seconds']:.1f} s, {runs[size]['pixels'] / 1e6:.0f} Mpx, "
+            f"{runs[size]['objects']} objects, peak {runs[size]['peak_mb']:.0f} MB",
+            flush=True,
+        )
     after = measured("ort", model)
     alone = (before["windows_per_s"] + after["windows_per_s"]) / 2
     run = runs[size_px]
@@ -85,8 +90,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--size", type=int, default=16384)
     parser.add_argument("--folder", type=Path, default=Path(".bench"))
-    parser.add_argument("--core", type=int, default=704)
-    parser.add_argument("--halo", type=int, default=32)
-    parser.add_argument("--block", type=int, default=2112)
+    parser.add_argument("--core", type=int, default=CORE_PX)
+    parser.add_argument("--halo", type=int, default=HALO_PX)
+    parser.add_argument("--block", type=int, default=BLOCK_PX)
     given = parser.parse_args()
     main(given.size, given.folder, given.core, given.halo, given.block)

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import segmentation_models_pytorch as smp
 import torch
+
 from scene import BANDS, landscape
 from talik_inference.model import ModelCard, Scaling
 
