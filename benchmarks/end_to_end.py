@@ -21,7 +21,7 @@ from typing import Any
 from scene import BANDS, write_scene
 
 HERE = Path(__file__).parent
-CORE_PX, HALO_PX, BLOCK_PX = 704, 32, 1408
+CORE_PX, HALO_PX, BLOCK_PX = 576, 32, 1152
 """Chosen by measurement: docs/benchmarks.md."""
 
 

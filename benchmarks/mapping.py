@@ -54,7 +54,7 @@ def map_collection(arguments: argparse.Namespace) -> dict[str, float]:
 
     store = open_store(arguments.store)
     recipe = recipe_for("water").model_copy(update={"model": arguments.model})
-    inside: list[int] = []
+    seen: list[int] = []
     started = time.perf_counter()
     result = map_landform(
         MapRequest(
@@ -66,12 +66,12 @@ def map_collection(arguments: argparse.Namespace) -> dict[str, float]:
             executor=executor(arguments.executor, workers=arguments.workers),
             block_px=arguments.block,
         ),
-        progress=lambda done: inside.append(done.inside_px),
+        progress=lambda done: seen.append(done.valid_px),
     )
     seconds = time.perf_counter() - started
     return {
         "seconds": seconds,
-        "pixels": sum(inside),
+        "pixels": sum(seen),
         "objects": result.edition.count,
         "peak_mb": peak_mb(),
     }

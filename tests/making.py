@@ -33,10 +33,7 @@ def write_tif(path: Path, pixels: NDArray[Any], grid: GeoBox, *, nodata: float |
         crs=str(grid.crs),
         transform=grid.affine,
         nodata=nodata,
-        tiled=True,
-        blockxsize=64,
-        blockysize=64,
-        **options,
+        **{"tiled": True, "blockxsize": 64, "blockysize": 64, **options},
     ) as target:
         target.write(pixels)
     return path

@@ -22,7 +22,9 @@ from talik_stac.imagery import link_in_catalog
 from talik_stac.inventory import InventorySummary
 from talik_stac.store import Store
 
-_ID = re.compile(r"(?P<landform>[a-z_]+)-(?P<area>[a-z0-9-]+)-(?P<season>\d{4}|\d{8}-\d{8})-v(?P<version>\d+)")
+_ID = re.compile(
+    r"(?P<landform>[a-z_]+)-(?P<area>[a-z0-9-]+)-(?P<season>\d{4}|\d{8}-\d{8})-v(?P<version>[1-9]\d*)", re.ASCII
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,15 +125,28 @@ def claim(store: Store, *, landform: str, area: str, season: str, configuration:
         key = f"{edition.prefix}/claim.json"
         ours = store.put_if_absent(key, note) or store.get(key) == note
         if ours:
-            return Claim(edition_id=str(edition), published=store.exists(f"{edition.prefix}/item.json"))
+            published = store.exists(f"{edition.prefix}/item.json")
+            if published:
+                link_editions(store, landform)  # in case the run that published it was killed before
+            return Claim(edition_id=str(edition), published=published)
 
 
 def publish(store: Store, draft: EditionDraft) -> Edition:
-    """Put all files, then the item: the edition appears with that last write.
+    """Put all files, then the item: the edition appears with that write. Links to it follow.
 
     Publishing the same configuration twice gives the first. Raises EditionError where the id bears another.
     """
     edition = EditionId.parse(draft.edition_id)
+    if not store.exists(f"{edition.prefix}/item.json"):  # what is published is not written again
+        _put_edition(store, edition, draft)
+    published = load_edition(store, str(edition))
+    if published.configuration != draft.configuration:
+        raise EditionError(f"{edition} is published with another configuration; nothing published is rewritten")
+    link_editions(store, edition.landform)
+    return published
+
+
+def _put_edition(store: Store, edition: EditionId, draft: EditionDraft) -> None:
     files = {
         "inventory.parquet": draft.parquet,
         "inventory.fgb": draft.fgb,
@@ -143,12 +158,7 @@ def publish(store: Store, draft: EditionDraft) -> Edition:
     run = json.dumps(draft.run, indent=1, sort_keys=True).encode()
     store.put(f"{edition.prefix}/run.json", run)
     item = item_document(edition, draft, {name: path for name, path in files.items() if media_type(name)}, run)
-    _link(store, edition, item)
     store.put_if_absent(f"{edition.prefix}/item.json", json.dumps(item, indent=1).encode())
-    published = load_edition(store, str(edition))
-    if published.configuration != draft.configuration:
-        raise EditionError(f"{edition} is published with another configuration; nothing published is rewritten")
-    return published
 
 
 def load_edition(store: Store, edition_id: str) -> Edition:
@@ -221,9 +231,19 @@ def _edition(edition: EditionId, item: dict[str, Any]) -> Edition:
     )
 
 
-def _link(store: Store, edition: EditionId, item: dict[str, Any]) -> None:
-    """Put the edition into its landform's collection, and the collection into the catalogue."""
-    known = [e.item for e in list_editions(store, edition.landform) if e.id != str(edition)]
-    document = collection_document(edition.landform, [*known, item])
-    store.put(f"inventories/{edition.landform}/collection.json", json.dumps(document, indent=1).encode())
-    link_in_catalog(store, href=f"./inventories/{edition.landform}/collection.json", title=document["title"])
+def link_editions(store: Store, landform: str) -> None:
+    """Put the published editions of a landform into its collection, and the collection into the catalogue.
+
+    The list is read again after it was written, until nothing more came: of two runs that publish at the same time,
+    the last to write has seen both. A run that was killed before this is linked by the next.
+    """
+    key, written = f"inventories/{landform}/collection.json", b""
+    while True:
+        document = collection_document(landform, [edition.item for edition in list_editions(store, landform)])
+        wanted = json.dumps(document, indent=1).encode()
+        if wanted == written:
+            break
+        if not (store.exists(key) and store.get(key) == wanted):
+            store.put(key, wanted)
+        written = wanted
+    link_in_catalog(store, href=f"./{key}", title=document["title"])

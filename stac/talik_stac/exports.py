@@ -10,6 +10,7 @@ from pathlib import Path
 
 import geopandas
 import pandas as pd
+from pyogrio.errors import DataLayerError, DataSourceError
 
 from talik_stac.editions import load_edition, read_geo
 from talik_stac.errors import EditionError
@@ -30,56 +31,78 @@ SHAPEFILE_NAMES = {
 SHAPEFILE_LIMIT = 2**31 - 1
 """Bytes of a .shp or .dbf (ESRI Shapefile Technical Description, July 1998)."""
 
+_LONLAT = "EPSG:4326"
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
+TEXT_BYTES = 254
+"""Bytes of a text in a .dbf."""
+CHANGE_ENDINGS = (".gpkg", ".geojson", ".csv", ".fgb", ".parquet")
+"""Files that a table of changes is written to; its columns have no short names for a Shapefile."""
+
 Writer = Callable[[geopandas.GeoDataFrame, Path], None]
 
 
 def export(store: Store, edition_id: str, form: str, path: Path, *, overwrite: bool = False) -> Path:
     """Write an edition as gpkg, shp (zip), geojson, csv, fgb or parquet; the file appears whole or not at all.
 
-    Lists become comma-separated text. Raises EditionError for an unknown format, a file that is there already
-    (unless `overwrite`), or an edition too large for a Shapefile.
+    Lists become comma-separated text; fgb and parquet are copies of the published files. Raises EditionError for an
+    unknown format, a file that is there already (unless `overwrite`), or an edition too large for a Shapefile.
     """
     if form not in FORMATS:
         raise EditionError(f"no format '{form}'; there is: {', '.join(FORMATS)}")
-    if path.exists() and not overwrite:
-        raise EditionError(f"{path} is there already; give --overwrite, or another --out")
-    if not path.parent.is_dir():
-        raise EditionError(f"the folder {path.parent} does not exist; make it first")
+    check_target(path, (FORMATS[form],), overwrite=overwrite)
     edition = load_edition(store, edition_id)
-    with tempfile.TemporaryDirectory(prefix=".talik-export-", dir=path.parent) as folder:
-        made = Path(folder) / f"{edition.id}{FORMATS[form]}"
+
+    def fill(made: Path) -> None:
         if form in ("fgb", "parquet"):
             made.write_bytes(store.get(f"{edition.prefix}/inventory.{form}"))
         else:
             _WRITERS[form](_flat(read_geo(store, edition)), made)
-        made.replace(path)
-    return path
+
+    return _appear(path, fill, name=f"{edition.id}{FORMATS[form]}")
 
 
 def write_frame(frame: geopandas.GeoDataFrame, path: Path, *, overwrite: bool = False) -> Path:
-    """Write any table of polygons in the format of the file's ending. Raises EditionError."""
-    form = {suffix: name for name, suffix in FORMATS.items()}.get(path.suffix)
-    if form is None:
-        endings = ", ".join(sorted(FORMATS.values()))
-        raise EditionError(f"{path} has no known ending; there is: {endings}")
+    """Write a table of changes in the format of the file's ending. Raises EditionError."""
+    check_target(path, CHANGE_ENDINGS, overwrite=overwrite)
+    write = _WRITERS[path.suffix.removeprefix(".")]
+    return _appear(path, lambda made: write(frame, made), name=path.name)
+
+
+def check_target(path: Path, endings: tuple[str, ...], *, overwrite: bool) -> None:
+    """Refuse a file that cannot or must not be written, before anything is computed. Raises EditionError."""
+    if path.suffix not in endings:
+        raise EditionError(f"{path} ends with '{path.suffix}'; expected {', '.join(endings)}")
+    if path.is_dir():
+        raise EditionError(f"{path} is a folder; name a file in it")
     if path.exists() and not overwrite:
-        raise EditionError(f"{path} is there already; give --overwrite, or another name")
-    with tempfile.TemporaryDirectory(prefix=".talik-export-", dir=path.parent) as folder:
-        made = Path(folder) / path.name
-        _WRITERS[form](frame, made)
-        made.replace(path)
+        raise EditionError(f"{path} is there already; give --overwrite, or another --out")
+    if not path.parent.is_dir():
+        raise EditionError(f"the folder {path.parent} does not exist; make it first")
+
+
+def _appear(path: Path, fill: Callable[[Path], None], *, name: str) -> Path:
+    """Fill a file in a folder beside `path`, then give it its name in one step."""
+    try:
+        with tempfile.TemporaryDirectory(prefix=".talik-export-", dir=path.parent) as folder:
+            made = Path(folder) / name
+            fill(made)
+            made.replace(path)
+    except (OSError, DataSourceError, DataLayerError) as error:
+        raise EditionError(f"cannot write {path}: {error}; free space, or choose another --out") from error
     return path
 
 
 def _flat(frame: geopandas.GeoDataFrame) -> geopandas.GeoDataFrame:
     """Lists become text; the geometry comes last."""
     flat = frame.copy()
-    flat["scenes"] = [",".join(names) for names in frame["scenes"]]
+    flat["scenes"] = pd.Series([",".join(names) for names in frame["scenes"]], index=frame.index, dtype=object)
     return flat[[column for column in flat.columns if column != "geometry"] + ["geometry"]]
 
 
 def _gpkg(frame: geopandas.GeoDataFrame, path: Path) -> None:
-    frame.to_file(path, driver="GPKG", layer="inventory", engine="pyogrio")
+    """EPSG:4326 by its name, which every GIS knows; GeoPackage stores lon before lat all the same."""
+    lonlat = frame.set_crs(_LONLAT, allow_override=True)
+    lonlat.to_file(path, driver="GPKG", layer="inventory", engine="pyogrio", geometry_type="Unknown")
 
 
 def _geojson(frame: geopandas.GeoDataFrame, path: Path) -> None:
@@ -88,34 +111,47 @@ def _geojson(frame: geopandas.GeoDataFrame, path: Path) -> None:
 
 
 def _csv(frame: geopandas.GeoDataFrame, path: Path) -> None:
-    """One row an object, its outline as WKT in lon/lat."""
+    """One row an object, its outline as WKT in lon/lat (9 decimals: 0.1 mm)."""
     table = pd.DataFrame(frame.drop(columns="geometry"))
     table["wkt"] = frame.geometry.to_wkt(rounding_precision=9)
-    table.to_csv(path, index=False)
+    table.to_csv(path, index=False, date_format=_TIME, lineterminator="\n")
 
 
 def _fgb(frame: geopandas.GeoDataFrame, path: Path) -> None:
-    frame.to_file(path, driver="FlatGeobuf", engine="pyogrio")
+    frame.to_file(path, driver="FlatGeobuf", engine="pyogrio", geometry_type="Unknown")
 
 
 def _parquet(frame: geopandas.GeoDataFrame, path: Path) -> None:
-    frame.to_parquet(path, compression="zstd", write_covering_bbox=True)
+    frame.to_parquet(path, compression="zstd", write_covering_bbox=True, schema_version="1.1.0")
 
 
 def _shp(frame: geopandas.GeoDataFrame, path: Path) -> None:
     """A zip of the Shapefile's parts (UTF-8) and fields.csv, which says what each short name means."""
-    short = frame.rename(columns=SHAPEFILE_NAMES)
+    short = frame.rename(columns=SHAPEFILE_NAMES).set_crs(_LONLAT, allow_override=True)
     for column in ("obs_start", "obs_end"):
-        if column in short:
-            short[column] = short[column].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+        short[column] = short[column].dt.strftime(_TIME)
+    short["scenes"] = short["scenes"].map(_fitting)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         base = Path(folder) / path.stem
-        short.to_file(base.with_suffix(".shp"), driver="ESRI Shapefile", engine="pyogrio", ENCODING="UTF-8")
+        driver = {"driver": "ESRI Shapefile", "engine": "pyogrio", "geometry_type": "Polygon"}
+        short.to_file(base.with_suffix(".shp"), **driver, ENCODING="UTF-8")
         _check_shapefile(base)
         _write_fields(Path(folder) / "fields.csv")
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             for part in sorted(Path(folder).iterdir()):
                 archive.write(part, part.name)
+
+
+def _fitting(names: str) -> str:
+    """Shorten a list of names to what a .dbf holds, by whole names and with a count of the rest."""
+    if len(names.encode()) <= TEXT_BYTES:
+        return names
+    every = names.split(",")
+    for kept in range(len(every) - 1, -1, -1):
+        text = ",".join([*every[:kept], f"and {len(every) - kept} more"])
+        if len(text.encode()) <= TEXT_BYTES:
+            return text
+    return f"{len(every)} scenes"
 
 
 def _check_shapefile(base: Path) -> None:
@@ -135,7 +171,8 @@ def _write_fields(path: Path) -> None:
             if field.name != "geometry":
                 said = {key.decode(): value.decode() for key, value in field.metadata.items()}
                 name = SHAPEFILE_NAMES.get(field.name, field.name)
-                writer.writerow([name, field.name, said.get("unit", ""), said["description"]])
+                short = f"; cut to {TEXT_BYTES} bytes" if field.name == "scenes" else ""
+                writer.writerow([name, field.name, said.get("unit", ""), said["description"] + short])
 
 
 FORMATS = {

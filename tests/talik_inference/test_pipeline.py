@@ -20,6 +20,7 @@ from scipy.ndimage import gaussian_filter
 
 from making import footprint_of, grid_at, write_tif
 from talik_inference.executors import Dask, Executor, InProcess, ProcessPool
+from talik_inference.model import Scaling
 from talik_inference.plan import Block
 from talik_stac.aoi import parse_aoi
 from talik_stac.editions import list_editions
@@ -233,13 +234,12 @@ def test_refusals_leave_the_store_as_it_was(landscape: World, area: shapely.Geom
     (broken / "model.onnx").write_bytes(b"something else")
     with pytest.raises(ModelError, match="sha256"):
         world.map(area, model=str(broken))
+    red = always_one(tmp_path / "red", bands={"red": Scaling(), "nir": Scaling()})
     with pytest.raises(ImageryError, match="red"):
-        from talik_inference.model import Scaling
-
-        world.map(area, model=always_one(tmp_path / "red", bands={"red": Scaling(), "nir": Scaling()}))
+        world.map(area, model=red)
     with pytest.raises(NoScenesError, match="2021-07-15"):
         world.map(area, season="2019")
-    with pytest.raises(ModelError, match="pixels of 0.1 to 5 m"):
+    with pytest.raises(ModelError, match=r"pixels of 0\.1 to 5 m"):
         world.map(area, model=always_one(tmp_path / "fine", resolution_max_m=5.0))
     assert sorted(p for p in Path(world.root).rglob("*") if p.is_file()) == before
 

@@ -7,9 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from talik_stac.areas import remember_area
-from talik_stac.editions import Claim, Edition, claim, load_edition
-
 from talik_inference.blocks import BlockDone, Job, finished
 from talik_inference.check import check_scene_files
 from talik_inference.configuration import configuration_hash
@@ -25,6 +22,8 @@ from talik_inference.search import Imagery, find_scenes
 from talik_inference.season import Season
 from talik_inference.zones import zones_of
 from talik_stac.aoi import AreaOfInterest
+from talik_stac.areas import remember_area
+from talik_stac.editions import Claim, Edition, claim, load_edition
 from talik_stac.errors import NoScenesError, ReadError
 from talik_stac.landforms import Recipe
 from talik_stac.scenes import Scene
@@ -145,11 +144,11 @@ def run(prepared: Prepared, *, progress: Progress | None = None) -> MapResult:
     """Blocks -> edition. Finished blocks are not done again; the edition appears by one last write."""
     request, job = prepared.request, prepared.job
     store = open_store(request.store_root)
+    remember_area(store, request.aoi)
+    keep_model(prepared.model, store)
     claimed = _claim(store, prepared)
     if claimed.published:
         return _result(prepared, load_edition(store, claimed.edition_id), before=True, done=0, resumed=0)
-    remember_area(store, request.aoi)
-    keep_model(prepared.model, store)
     done = {block.id: manifest for block, manifest in _finished(job, store) if manifest is not None}
     todo = [block for block in job.plan.blocks if block.id not in done]
     resumed = len(done)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ from rich.table import Table
 
 from talik_stac.changes import Changes, diff
 from talik_stac.editions import Edition, list_editions, load_edition
-from talik_stac.exports import FORMATS, export, write_frame
+from talik_stac.exports import CHANGE_ENDINGS, FORMATS, check_target, export, write_frame
 from talik_stac.settings import Settings
 from talik_stac.store import Store, open_store
 
@@ -56,26 +57,15 @@ def show(edition: str, store: StoreOption = None, as_json: JsonOption = False) -
         return
     run = json.loads(opened.get(f"{found.prefix}/run.json"))
     out = _console()
-    out.print(f"[bold]{found.id}[/]", highlight=False)
-    rows = {
-        "season": f"{found.season_start} to {found.season_end}",
-        "objects": f"{found.count:,}, {found.area_m2 / 1e6:,.3f} km2",
-        "seen": f"{run['pixels']['observed']:,} of {run['pixels']['inside']:,} pixels",
-        "model": f"{run['model']['name']}@{run['model']['version']}, sha256 {run['model']['sha256'][:12]}",
-        "scenes": ", ".join(scene["id"] for scene in run["scenes"]),
-        "left out": ", ".join(scene["id"] for scene in run["scenes_left_out"]) or "none",
-        "before": run["previous_edition"] or "none",
-        "published": run["published"],
-        "licence": found.item["properties"]["license"],
-    }
-    for name, value in rows.items():
-        out.print(f"  {name:10s} {value}", highlight=False)
-    for warning in run["warnings"]:
-        out.print(f"  [yellow]warning[/]    {warning}", highlight=False)
+    out.print(found.id, style="bold", highlight=False)
+    for name, value in _facts(found, run).items():
+        out.print(f"  {name:10s} {value}", highlight=False, markup=False)
+    for warning in run.get("warnings", []):
+        out.print(f"  warning    {warning}", style="yellow", highlight=False, markup=False)
     for asset in found.item["assets"].values():
         size = asset["file:size"] / 1e6
         url = opened.url(f"{found.prefix}/{asset['href'].removeprefix('./')}")
-        out.print(f"  {size:9.3f} MB  {url}", highlight=False)
+        out.print(f"  {size:9.3f} MB  {url}", highlight=False, markup=False)
 
 
 @app.command("diff")
@@ -83,18 +73,23 @@ def diff_(  # noqa: PLR0913, PLR0917 - one parameter an option
     a: Annotated[str, typer.Argument(help="The earlier edition.")],
     b: Annotated[str, typer.Argument(help="The later edition.")],
     out: Annotated[Path | None, typer.Option(help="Write each change: .gpkg .geojson .csv .fgb .parquet.")] = None,
-    tolerance_percent: Annotated[float, typer.Option(min=0, help="Areas closer than this are unchanged.")] = 5.0,
+    tolerance_percent: Annotated[
+        float, typer.Option(min=0, max=100, help="Areas closer than this are unchanged.")
+    ] = 5.0,
     any_area: Annotated[bool, typer.Option("--any-area", help="Compare editions of different areas.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file at --out.")] = False,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say what changed between two editions."""
+    if out is not None:
+        check_target(out, CHANGE_ENDINGS, overwrite=overwrite)
     changes = diff(_open(store), a, b, tolerance_percent=tolerance_percent, any_area=any_area)
     if out is not None:
         write_frame(changes.table, out, overwrite=overwrite)
     if as_json:
-        typer.echo(json.dumps([summary.__dict__ for summary in changes.summary()], indent=1))
+        classes = [asdict(summary) for summary in changes.summary()]
+        typer.echo(json.dumps({"a": changes.a.id, "b": changes.b.id, "changes": classes}, indent=1))
         return
     _print_changes(changes)
     if out is not None:
@@ -148,3 +143,22 @@ def _print_changes(changes: Changes) -> None:
     total_a, total_b = changes.a.area_m2 / 1e4, changes.b.area_m2 / 1e4
     table.add_row("all", f"{len(changes.table):,}", f"{total_a:,.2f}", f"{total_b:,.2f}", f"{total_b - total_a:+,.2f}")
     _console().print(table)
+
+
+def _facts(edition: Edition, run: dict[str, Any]) -> dict[str, str]:
+    """What `show` says of an edition, from its item and the record of its run."""
+    facts = {
+        "season": f"{edition.season_start} to {edition.season_end}",
+        "objects": f"{edition.count:,}, {edition.area_m2 / 1e6:,.3f} km2",
+        "model": str(edition.item["properties"]["talik:model"]),
+        "licence": str(edition.item["properties"]["license"]),
+    }
+    if pixels := run.get("pixels"):
+        facts["seen"] = f"{pixels['observed']:,} of {pixels['inside']:,} pixels"
+    if model := run.get("model"):
+        facts["model"] += f", sha256 {model['sha256'][:12]}"
+    for key, name in (("scenes", "scenes"), ("scenes_left_out", "left out")):
+        facts[name] = ", ".join(scene["id"] for scene in run.get(key, [])) or "none"
+    facts["before"] = run.get("previous_edition") or "none"
+    facts["published"] = run.get("published", "unknown")
+    return facts
