@@ -13,6 +13,7 @@ import numpy as np
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
+from talik_inference.gdal import gdal_env
 from talik_stac.errors import ReadError
 from talik_stac.scenes import Scene
 
@@ -77,7 +78,7 @@ def file_problem(href: str) -> str | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(href) as source:
+            with gdal_env(), rasterio.open(href) as source:
                 return None if source.count > 0 else "it holds no raster band"
     except RasterioError as error:
         return " ".join(str(error).split())

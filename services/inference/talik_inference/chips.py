@@ -11,6 +11,7 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
 
+from talik_inference.gdal import gdal_env
 from talik_inference.read import reflectance
 from talik_inference.valid import valid_pixels
 from talik_stac.errors import ImageryError, ReadError
@@ -38,7 +39,7 @@ def time_stack(scenes: Sequence[Scene], bands: Sequence[str], geobox: GeoBox) ->
     layers = []
     for scene in ordered:
         wanted = [scene.bands[name] for name in bands]
-        with warnings.catch_warnings():
+        with gdal_env(), warnings.catch_warnings():
             # stackstac 0.5.1 compares xarray coordinates in a way that pandas will change.
             warnings.simplefilter("ignore")
             try:

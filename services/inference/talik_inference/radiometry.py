@@ -15,7 +15,8 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 
-from talik_inference.read import GDAL_OPTIONS, one_line
+from talik_inference.gdal import gdal_env
+from talik_inference.read import one_line
 from talik_stac.errors import ReadError
 from talik_stac.scenes import Band, Scene
 
@@ -96,7 +97,7 @@ def _impossible_share(band: Band, sample: NDArray[np.float64]) -> float:
 def _sample(scene: Scene, band: Band) -> NDArray[np.float64]:
     """The band's valid digital numbers in an overview, flat."""
     try:
-        with rasterio.Env(**GDAL_OPTIONS), rasterio.open(band.href) as source:
+        with gdal_env(), rasterio.open(band.href) as source:
             step = max(1, max(source.shape) // SAMPLE_PX)
             shape = (max(1, source.height // step), max(1, source.width // step))
             numbers: NDArray[Any] = source.read(band.index, out_shape=shape)

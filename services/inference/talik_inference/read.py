@@ -14,21 +14,13 @@ from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterioWindow
 
+from talik_inference.gdal import gdal_env
 from talik_inference.grid import Lattice, Rect
 from talik_inference.quality import clear_pixels
 from talik_inference.resample import read_resampled
 from talik_inference.valid import valid_pixels
 from talik_stac.errors import ReadError
 from talik_stac.scenes import Band, Quality, Scene
-
-GDAL_OPTIONS: dict[str, Any] = {
-    "GDAL_CACHEMAX": 64,  # MB; the default is 5 % of the machine, which breaks the memory bound
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "GDAL_HTTP_MAX_RETRY": 4,
-    "GDAL_HTTP_RETRY_DELAY": 1,
-    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": True,
-    "VSI_CACHE": False,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +47,7 @@ def read_scene(scene: Scene, bands: Sequence[str], lattice: Lattice, rect: Rect)
     """
     wanted = [scene.bands[name] for name in bands]
     native = all(band.grid is not None and lattice.holds(band.grid) for band in wanted)
-    with rasterio.Env(**GDAL_OPTIONS):
+    with gdal_env():
         numbers = _read_native(scene, wanted, lattice, rect) if native else read_resampled(scene, wanted, lattice, rect)
         if numbers is None:
             return None
@@ -92,7 +84,7 @@ def with_grids(scene: Scene) -> Scene:
 def file_grid(scene_id: str, href: str) -> GeoBox:
     """Read the grid from a file's header. Raises ReadError."""
     try:
-        with rasterio.Env(**GDAL_OPTIONS), rasterio.open(href) as source:
+        with gdal_env(), rasterio.open(href) as source:
             return GeoBox(source.shape, source.transform, source.crs)
     except RasterioError as error:
         raise ReadError(scene_id=scene_id, href=href, reason=one_line(error)) from error

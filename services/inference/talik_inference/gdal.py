@@ -1,0 +1,38 @@
+"""GDAL as Talik uses it: bounded memory, patient with networks, and the same S3 as the store."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+from urllib.parse import urlsplit
+
+import rasterio
+
+_OPTIONS: dict[str, Any] = {
+    "GDAL_CACHEMAX": 64,  # MB; the default is 5 % of the machine, which breaks the memory bound
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_HTTP_MAX_RETRY": 4,
+    "GDAL_HTTP_RETRY_DELAY": 1,
+    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": True,
+}
+
+
+def gdal_env() -> rasterio.Env:
+    """Make the environment that every file is opened in."""
+    return rasterio.Env(**_OPTIONS, **_endpoint())
+
+
+def _endpoint() -> dict[str, Any]:
+    """AWS_ENDPOINT_URL (MinIO, Ceph, a test server) in GDAL's words; the store understands it by itself.
+
+    https://gdal.org/user/virtual_file_systems.html#vsis3
+    """
+    url = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT")
+    if not url or "AWS_S3_ENDPOINT" in os.environ:
+        return {}
+    parts = urlsplit(url)
+    return {
+        "AWS_S3_ENDPOINT": parts.netloc + parts.path.rstrip("/"),
+        "AWS_HTTPS": "NO" if parts.scheme == "http" else "YES",
+        "AWS_VIRTUAL_HOSTING": False,
+    }
