@@ -83,6 +83,10 @@ def main(size_px: int, folder: Path, core_px: int, halo_px: int, block_px: int) 
     print(f"end to end: {core_rate:.3f} Mpx/s; at least {windows} windows of full size")
     print(f"ratio, cores against cores: {core_rate / (alone * core_px**2 / 1e6):.3f}")
     print(f"ratio, cores against whole windows (halo counted as lost): {core_rate / (alone * window_px**2 / 1e6):.3f}")
+    print(
+        f"share of the workers' time inside ONNX Runtime: {run['inference_share']:.3f} "
+        "(the ratio to the limit at every moment of the same run, whatever else the machine does)"
+    )
     print(f"peak memory, {size_px} px against {size_px // 2} px: {run['peak_mb'] / runs[size_px // 2]['peak_mb']:.3f}")
 
 

@@ -14,6 +14,7 @@ import resource
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -52,6 +53,7 @@ def map_collection(arguments: argparse.Namespace) -> dict[str, float]:
     from talik_stac.landforms import recipe_for
     from talik_stac.store import open_store
 
+    spent = timed_inference()
     store = open_store(arguments.store)
     recipe = recipe_for("water").model_copy(update={"model": arguments.model})
     seen: list[int] = []
@@ -71,10 +73,33 @@ def map_collection(arguments: argparse.Namespace) -> dict[str, float]:
     seconds = time.perf_counter() - started
     return {
         "seconds": seconds,
+        "inference_share": sum(spent) / (arguments.workers * seconds),
         "pixels": sum(seen),
         "objects": result.edition.count,
         "peak_mb": peak_mb(),
     }
+
+
+def timed_inference() -> list[float]:
+    """Have every inference of this process note its seconds; return the list where they are noted."""
+    from talik_inference import blocks
+
+    spent: list[float] = []
+    opened = blocks.open_predictor
+
+    def open_timed(*arguments: Any, **options: Any) -> Any:
+        predictor = opened(*arguments, **options)
+
+        def timed(window: Any) -> Any:
+            started = time.perf_counter()
+            answer = predictor(window)
+            spent.append(time.perf_counter() - started)
+            return answer
+
+        return timed
+
+    blocks.open_predictor = open_timed
+    return spent
 
 
 def peak_mb() -> float:

@@ -204,8 +204,15 @@ def _seen(frame: geopandas.GeoDataFrame, ground: geopandas.GeoDataFrame | None) 
     if ground is None or not len(polygons):
         return np.ones(len(polygons), dtype=bool)
     tiles, seen = ground.geometry.to_numpy(), np.zeros(len(polygons))
-    i, j = shapely.STRtree(tiles).query(polygons, predicate="intersects")
-    np.add.at(seen, i, shapely.area(shapely.intersection(polygons[i], tiles[j])))
+    area = shapely.area(polygons)
+    tree = shapely.STRtree(tiles)
+    # Most objects lie wholly in one tile, which a prepared tile says at once; an intersection walks its whole outline
+    # (6 ms each where clouds gave it 100,000 vertices).
+    whole, _ = tree.query(polygons, predicate="covered_by")
+    seen[whole] = area[whole]
+    rest = np.setdiff1d(np.arange(len(polygons)), whole)
+    i, j = tree.query(polygons[rest], predicate="intersects")
+    np.add.at(seen, rest[i], shapely.area(shapely.intersection(polygons[rest[i]], tiles[j])))
     # An area in degrees is a true share: over one object the scale hardly changes.
-    enough: NDArray[np.bool_] = seen >= SEEN_SHARE * shapely.area(polygons)
+    enough: NDArray[np.bool_] = seen >= SEEN_SHARE * area
     return enough

@@ -34,8 +34,13 @@ def media_type(name: str) -> str | None:
     return _TYPES.get(Path(name).suffix)
 
 
-def item_document(edition: EditionId, draft: EditionDraft, files: dict[str, Path], run: bytes) -> dict[str, Any]:
-    """Describe an edition; links and hrefs are relative, so that the store can be moved."""
+def item_document(
+    edition: EditionId, draft: EditionDraft, files: dict[str, Path], run: bytes, *, before: str | None
+) -> dict[str, Any]:
+    """Describe an edition; links and hrefs are relative, so that the store can be moved.
+
+    `before` is the last published version of the same area and season.
+    """
     assets = {_asset_key(name): _asset(name, *_sum(path)) for name, path in files.items()}
     assets["run"] = _asset("run.json", len(run), hashlib.sha256(run).hexdigest())
     item = pystac.Item(
@@ -48,6 +53,8 @@ def item_document(edition: EditionId, draft: EditionDraft, files: dict[str, Path
         collection=edition.landform,
         properties={
             "title": f"{edition.landform}, {edition.area}, {edition.season}, version {edition.version}",
+            # Here and not in run.json: two runs that publish at once write the same files, and one of them the item.
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "license": draft.licence,
             "processing:software": draft.run.get("versions", {}),
             "talik:landform": edition.landform,
@@ -63,7 +70,7 @@ def item_document(edition: EditionId, draft: EditionDraft, files: dict[str, Path
     )
     document: dict[str, Any] = item.to_dict(include_self_link=False, transform_hrefs=False)
     document["collection"] = edition.landform
-    document["links"] = _links(edition)
+    document["links"] = _links(before)
     return document
 
 
@@ -98,14 +105,13 @@ def collection_document(landform: str, items: list[dict[str, Any]]) -> dict[str,
     }
 
 
-def _links(edition: EditionId) -> list[dict[str, str]]:
+def _links(before: str | None) -> list[dict[str, str]]:
     links = [
         {"rel": "root", "href": "../../../catalog.json", "type": "application/json"},
         {"rel": "parent", "href": "../collection.json", "type": "application/json"},
         {"rel": "collection", "href": "../collection.json", "type": "application/json"},
     ]
-    if edition.version > 1:
-        before = str(edition).rsplit("-v", 1)[0] + f"-v{edition.version - 1}"
+    if before is not None:
         links.append({"rel": "predecessor-version", "href": f"../{before}/item.json", "type": "application/geo+json"})
     return links
 

@@ -6,7 +6,7 @@ import difflib
 import io
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -157,8 +157,15 @@ def _put_edition(store: Store, edition: EditionId, draft: EditionDraft) -> None:
         store.put_file(f"{edition.prefix}/{name}", path)
     run = json.dumps(draft.run, indent=1, sort_keys=True).encode()
     store.put(f"{edition.prefix}/run.json", run)
-    item = item_document(edition, draft, {name: path for name, path in files.items() if media_type(name)}, run)
+    described = {name: path for name, path in files.items() if media_type(name)}
+    item = item_document(edition, draft, described, run, before=_version_before(store, edition))
     store.put_if_absent(f"{edition.prefix}/item.json", json.dumps(item, indent=1).encode())
+
+
+def _version_before(store: Store, edition: EditionId) -> str | None:
+    """The last published version below this one; a run that was killed may have left a gap."""
+    lower = (replace(edition, version=version) for version in range(edition.version - 1, 0, -1))
+    return next((str(each) for each in lower if store.exists(f"{each.prefix}/item.json")), None)
 
 
 def load_edition(store: Store, edition_id: str) -> Edition:

@@ -10,6 +10,8 @@ import pyarrow as pa
 import shapely
 from numpy.typing import NDArray
 
+from talik_stac.inventory import fresh_id
+
 MIN_SHARE = 0.1
 """Overlap as a share of the smaller object below which two objects only touch: dates of real series lie up to a
 pixel apart."""
@@ -44,13 +46,17 @@ def carried_ids(new: Iterable[pa.Table], previous: pa.Table) -> dict[str, str]:
 
     `new` are tables of the inventory in any chunks, `previous` the table of the edition before (id, geometry).
     The largest overlaps choose first; each id goes to one object. So the largest part of a split keeps the id, and a
-    merged object bears the id of the predecessor that it overlaps most.
+    merged object bears the id of the predecessor that it overlaps most. An object that carries nothing, but has the
+    very shape from which an id of the edition before was once made (a lake grew, then split again), gets another.
     """
     before = shapely.from_wkb(previous["geometry"].to_numpy(zero_copy_only=False))
     before_ids = previous["id"].to_pylist()
+    known = set(before_ids)
+    borne: list[str] = []
     claims: list[tuple[float, str, str]] = []
     for table in new:
         ids = table["id"].to_pylist()
+        borne += [name for name in ids if name in known]
         pairs = overlapping(shapely.from_wkb(table["geometry"].to_numpy(zero_copy_only=False)), before)
         claims += [
             (-float(overlap), ids[i], before_ids[j])
@@ -62,4 +68,12 @@ def carried_ids(new: Iterable[pa.Table], previous: pa.Table) -> dict[str, str]:
         if fresh not in given and old not in taken:
             given[fresh] = old
             taken.add(old)
+    given.update({fresh: _another(fresh, known) for fresh in borne if fresh not in given})
     return given
+
+
+def _another(name: str, known: set[str]) -> str:
+    """A fresh id made from an id that another object bears."""
+    while name in known:
+        name = fresh_id(name.rpartition("-")[0], name.encode())
+    return name

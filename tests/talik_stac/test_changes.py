@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from editing import publish_polygons, table_of
-from talik_stac.changes import CHANGES, Changes, diff
+from talik_stac.changes import CHANGES, SEEN_SHARE, Changes, _seen, diff
 from talik_stac.changes import compare as compare_frames
 from talik_stac.errors import EditionError
 from talik_stac.store import open_store
@@ -191,3 +191,16 @@ def test_an_edition_compared_with_itself_is_unchanged(tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "store"))
     a = publish_polygons(store, tmp_path / "a", [box(0), box(1), box(2)], year=2020)
     assert set(diff(store, a.id, a.id).table["change"]) == {"unchanged"}
+
+
+def test_what_was_seen_of_an_object_is_the_same_by_cover_and_by_intersection() -> None:
+    rng = np.random.default_rng(0)
+    clouds = shapely.union_all(shapely.buffer(shapely.points(rng.uniform(0, 2, (60, 2))), 0.1))
+    tiles = [shapely.box(x, 0, x + 1, 2).difference(clouds) for x in (0, 1)]
+    corners = rng.uniform(-0.2, 2, (400, 2))
+    objects = shapely.box(corners[:, 0], corners[:, 1], corners[:, 0] + 0.1, corners[:, 1] + 0.1)
+    share = sum(shapely.area(shapely.intersection(objects, tile)) for tile in tiles) / shapely.area(objects)
+    ground = geopandas.GeoDataFrame(geometry=tiles, crs="OGC:CRS84")
+    found = _seen(geopandas.GeoDataFrame(geometry=objects, crs="OGC:CRS84"), ground)
+    assert found.tolist() == (share >= SEEN_SHARE).tolist()
+    assert 0 < found.sum() < len(found)

@@ -321,3 +321,16 @@ def _draft(folder: Path, edition_id: str, polygons: list[shapely.Geometry]) -> E
         patch.setattr(editing, "publish", lambda _store, draft: drafts.append(draft))
         publish_polygons(elsewhere, folder / "files", polygons, year=2021)
     return replace(drafts[0], edition_id=edition_id)
+
+
+def test_a_version_follows_the_last_one_that_was_published(store: Store, tmp_path: Path) -> None:
+    def before(edition: Any) -> list[str]:
+        return [link["href"] for link in edition.item["links"] if link["rel"] == "predecessor-version"]
+
+    claim(store, landform="water", area="test", season="2021", configuration="killed")
+    second = publish_polygons(store, tmp_path / "b", [box(0)], year=2021, configuration="x")
+    claim(store, landform="water", area="test", season="2021", configuration="killed too")
+    fourth = publish_polygons(store, tmp_path / "d", [box(0)], year=2021, configuration="y")
+    assert [second.id, fourth.id] == ["water-test-2021-v2", "water-test-2021-v4"]
+    assert before(second) == []
+    assert before(fourth) == ["../water-test-2021-v2/item.json"]

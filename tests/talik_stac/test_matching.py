@@ -123,3 +123,29 @@ def test_pairs_are_those_that_a_look_at_every_pair_finds(a: list[BaseGeometry], 
     }
     found = set(zip(pairs.a.tolist(), pairs.b.tolist(), strict=True))
     assert expected <= found <= borderline
+
+
+def test_a_part_with_the_shape_that_an_id_was_made_from_gets_another_id() -> None:
+    pond, rest = _boxes((0, 0), (1.5, 0, 8))
+    rows = table_of([pond, rest])
+    made_from_the_pond = rows["id"][0].as_py()
+    grown = table_of([_box(0, 0, 10)]).set_column(
+        0, INVENTORY_SCHEMA.field("id"), pa.array([made_from_the_pond], pa.string())
+    )
+    given = carried_ids([rows], grown)
+    names = [given.get(name, name) for name in rows["id"].to_pylist()]
+    assert names[1] == made_from_the_pond
+    assert names[0].startswith("water-")
+    assert len(set(names)) == 2
+
+
+@given(series=st.lists(_scattered(), min_size=2, max_size=5))
+@settings(max_examples=60, deadline=None)
+def test_no_two_objects_of_an_edition_ever_bear_one_id(series: list[list[BaseGeometry]]) -> None:
+    previous = table_of([])
+    for polygons in series:
+        rows = table_of(polygons)
+        given = carried_ids([rows], previous)
+        names = [given.get(name, name) for name in rows["id"].to_pylist()]
+        assert len(set(names)) == len(set(rows["id"].to_pylist()))
+        previous = rows.set_column(0, INVENTORY_SCHEMA.field("id"), pa.array(names, pa.string()))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -184,5 +183,4 @@ def _run_record(
             for name in ("talik", "onnxruntime", "rasterio", "shapely", "pyproj", "numpy", "pyarrow")
         },
         "python": platform.python_version(),
-        "published": datetime.now(UTC).isoformat(timespec="seconds"),
     }

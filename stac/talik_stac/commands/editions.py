@@ -160,5 +160,5 @@ def _facts(edition: Edition, run: dict[str, Any]) -> dict[str, str]:
     for key, name in (("scenes", "scenes"), ("scenes_left_out", "left out")):
         facts[name] = ", ".join(scene["id"] for scene in run.get(key, [])) or "none"
     facts["before"] = run.get("previous_edition") or "none"
-    facts["published"] = run.get("published", "unknown")
+    facts["published"] = edition.item["properties"].get("created", "unknown")
     return facts
