@@ -11,13 +11,13 @@ import shapely
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
-from talik_stac.inventory import fresh_id
 
 from talik_inference.fragments import Edge, Fragments
 from talik_inference.measures import geodesic_measures, polygons_to_lonlat, split_edge_perimeter
 from talik_inference.predict import FULL
 from talik_inference.vectorize import to_polygons
 from talik_inference.zones import SEAM_SOURCE, Zone
+from talik_stac.inventory import fresh_id
 from talik_stac.scenes import Scene
 
 SNAP_DEG = 1e-9
