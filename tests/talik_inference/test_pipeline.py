@@ -24,7 +24,7 @@ from talik_inference.model import Scaling
 from talik_inference.plan import Block
 from talik_stac.aoi import parse_aoi
 from talik_stac.editions import list_editions
-from talik_stac.errors import ImageryError, ModelError, NoScenesError, ReadError
+from talik_stac.errors import ImageryError, ModelError, NoScenesError, ReadError, StoreError
 from talik_stac.store import open_store
 from tiny_models import always_one, blurred_green
 from world import World, around, paint
@@ -258,3 +258,18 @@ def test_a_median_of_three_dates_ignores_the_odd_one(tmp_path: Path) -> None:
     assert median["pixels"].tolist() == [400]
     assert best["scenes"].iloc[0].tolist() == ["a_20210710"]
     assert len(median["scenes"].iloc[0]) == 3
+
+
+def test_temporary_files_that_do_not_fit_are_said_and_nothing_is_published(
+    landscape: World, area: shapely.Geometry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    world = fresh(landscape, tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr("talik_inference.publish.write_tile", full)
+        with pytest.raises(StoreError, match=r"No space left.*TMPDIR"):
+            world.map(area)
+    assert not list_editions(open_store(world.root))
+    assert world.map(area).blocks_done == 0, "the blocks were done before"

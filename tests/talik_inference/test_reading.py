@@ -22,10 +22,11 @@ from talik_inference.grid import Rect
 from talik_inference.model import load_model, open_predictor
 from talik_inference.ndwi import SMALLEST_SUM, ndwi_card, ndwi_onnx
 from talik_inference.plan import Windows
-from talik_inference.predict import NO_DATA, fill, landform_above, predict_block, quantise
+from talik_inference.predict import fill, landform_above, predict_block, quantise
 from talik_inference.quality import clear_pixels
 from talik_inference.radiometry import check_radiometry
 from talik_inference.read import Raster, read_scene, with_grids
+from talik_inference.vectorize import NO_DATA
 from talik_stac.errors import ImageryError, ModelError, ReadError
 from talik_stac.scenes import Scene
 from talik_stac.store import open_store
@@ -288,6 +289,7 @@ def test_a_time_stack_holds_native_pixels_date_by_date(tmp_path: Path) -> None:
     assert stack["scene"].values.tolist() == ["s1", "s0"]
     assert stack.shape == (2, 2, 40, 60)
     assert np.array_equal(stack.values[0], noise(1)[::-1, 20:60, 30:90] * np.float32(1e-4))
+    assert stack.rio.crs.to_epsg() == 32633
     assert stack["x"].values[0] == pytest.approx(chip.boundingbox.left + 5)
     with pytest.raises(ImageryError, match="too large"):
         time_stack(made, ["nir"], grid_at(0, 0, 10, 5000))

@@ -17,10 +17,10 @@ from talik_inference.fragments import Part
 from talik_inference.grid import Lattice, Rect
 from talik_inference.model import Model, Predictor, open_predictor
 from talik_inference.plan import Block, Plan
-from talik_inference.predict import NO_DATA, predict_block
+from talik_inference.predict import predict_block
 from talik_inference.read import read_scene
 from talik_inference.region import pixels_inside, touches
-from talik_inference.vectorize import vectorize
+from talik_inference.vectorize import NO_DATA, vectorize
 from talik_inference.zones import SEAM_SOURCE, Zone
 from talik_stac.errors import MissingKeyError
 from talik_stac.landforms import Recipe

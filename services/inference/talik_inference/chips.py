@@ -24,9 +24,10 @@ LARGEST_PX = 2048
 def time_stack(scenes: Sequence[Scene], bands: Sequence[str], geobox: GeoBox) -> xr.DataArray:
     """Read bands of several dates over one small grid: float32 reflectance (time, band, y, x), NaN where not valid.
 
-    Nearest neighbour, so that a native grid shows its own pixels. Times ascend. Raises ImageryError for a grid that
-    is too large or without EPSG code, ReadError for a file that cannot be read.
+    Nearest neighbour, so that a native grid shows its own pixels. Times ascend; the CRS is in `.rio.crs`. Raises
+    ImageryError for a grid that is too large or without EPSG code, ReadError for a file that cannot be read.
     """
+    import rioxarray  # noqa: F401 - gives arrays their .rio
     import stackstac
 
     if max(geobox.shape) > LARGEST_PX:
@@ -60,7 +61,7 @@ def time_stack(scenes: Sequence[Scene], bands: Sequence[str], geobox: GeoBox) ->
         seen = reflectance(numbers, wanted, valid)
         layers.append(np.where(valid, seen, np.float32(np.nan)))
     y, x = (geobox.coordinates[axis].values for axis in geobox.dimensions)
-    return xr.DataArray(
+    stack = xr.DataArray(
         np.stack(layers),
         dims=("time", "band", "y", "x"),
         coords={
@@ -71,6 +72,8 @@ def time_stack(scenes: Sequence[Scene], bands: Sequence[str], geobox: GeoBox) ->
             "scene": ("time", [scene.id for scene in ordered]),
         },
     )
+    located: xr.DataArray = stack.rio.write_crs(epsg)
+    return located
 
 
 def _one_band_items(scene: Scene, bands: Sequence[Band]) -> list[dict[str, Any]]:

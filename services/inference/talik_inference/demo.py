@@ -21,12 +21,13 @@ from talik_inference.chips import time_stack
 from talik_inference.executors import InProcess
 from talik_inference.picture import Panel, draw
 from talik_inference.pipeline import MapRequest, MapResult, map_landform
-from talik_inference.predict import NO_DATA, landform_above
+from talik_inference.predict import landform_above
 from talik_inference.score import Score, object_score, pixel_score
 from talik_inference.search import Imagery
 from talik_inference.season import parse_season
 from talik_inference.simulate import VIEWS, Simulation, index_simulation, simulate, view_grid
 from talik_inference.simulated_ground import to_lonlat
+from talik_inference.vectorize import NO_DATA
 from talik_stac.aoi import AreaOfInterest
 from talik_stac.imagery import scenes_from_index
 from talik_stac.landforms import recipe_for

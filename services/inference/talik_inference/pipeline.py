@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pyogrio.errors import DataSourceError
+
 from talik_inference.blocks import BlockDone, Job, finished
 from talik_inference.check import check_scene_files
 from talik_inference.configuration import configuration_hash
@@ -17,14 +19,14 @@ from talik_inference.plan import Block, Plan, Windows, plan_blocks
 from talik_inference.predict import landform_above
 from talik_inference.publish import publish_run
 from talik_inference.radiometry import check_radiometry
-from talik_inference.read import with_grids
-from talik_inference.search import Imagery, find_scenes
+from talik_inference.read import one_line, with_grids
+from talik_inference.search import Imagery, Wanted, find_scenes
 from talik_inference.season import Season
 from talik_inference.zones import zones_of
 from talik_stac.aoi import AreaOfInterest
 from talik_stac.areas import remember_area
 from talik_stac.editions import Claim, Edition, claim, load_edition
-from talik_stac.errors import NoScenesError, ReadError
+from talik_stac.errors import NoScenesError, ReadError, StoreError
 from talik_stac.landforms import Recipe
 from talik_stac.scenes import Scene
 from talik_stac.store import Store, open_store
@@ -109,7 +111,15 @@ def prepare(request: MapRequest, left_out: list[ReadError] | None = None) -> Pre
     model = load_model(request.recipe.model, store)
     windows = Windows(core_px=model.card.core_px, halo_px=model.card.halo_px)
     bands = list(model.card.bands)
-    found = find_scenes(request.imagery, store, request.aoi, request.season, request.recipe, bands, windows)
+    wanted = Wanted(
+        imagery=request.imagery,
+        aoi=request.aoi,
+        season=request.season,
+        bands=bands,
+        max_cloud_percent=request.recipe.max_cloud_percent,
+        windows=windows,
+    )
+    found = find_scenes(wanted, store)
     good, bad = _readable(list(found.near), request, left_out or [])
     checked = [check_radiometry(with_grids(scene), bands) for scene in good]
     zones = zones_of(
@@ -159,9 +169,20 @@ def run(prepared: Prepared, *, progress: Progress | None = None) -> MapResult:
         done[manifest.id] = manifest
         if progress:
             progress(manifest)
-    with tempfile.TemporaryDirectory(prefix="talik-") as folder:
-        edition = publish_run(prepared, store, claimed.edition_id, done, Path(folder))
+    edition = _publish(prepared, store, claimed.edition_id, done)
     return _result(prepared, edition, before=False, done=len(todo), resumed=resumed)
+
+
+def _publish(prepared: Prepared, store: Store, edition_id: str, done: dict[str, BlockDone]) -> Edition:
+    """Publish from temporary files; says so where these do not fit on the disk."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="talik-") as folder:
+            return publish_run(prepared, store, edition_id, done, Path(folder))
+    except (OSError, DataSourceError) as error:  # RasterioIOError and pyarrow's are OSErrors
+        raise StoreError(
+            f"cannot write temporary files in {tempfile.gettempdir()}: {one_line(error)}; free some space or set "
+            "TMPDIR, then run the same command again: it goes on where it stopped"
+        ) from error
 
 
 def _claim(store: Store, prepared: Prepared) -> Claim:

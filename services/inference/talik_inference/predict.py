@@ -8,10 +8,9 @@ from numpy.typing import NDArray
 from talik_inference.grid import Rect
 from talik_inference.model import ModelCard, Predictor
 from talik_inference.plan import Windows
+from talik_inference.vectorize import NO_DATA
 from talik_stac.errors import ModelError
 
-NO_DATA = 255
-"""Probability of a pixel that nobody saw."""
 STRIDE_PX = 64
 """Windows are cut to multiples of this side: encoders halve up to six times."""
 FULL = 250

@@ -18,7 +18,6 @@ from talik_inference.zones import native_lattice
 from talik_stac.aoi import AreaOfInterest
 from talik_stac.catalogs import scenes_from_catalog
 from talik_stac.imagery import no_scenes_error, scenes_from_index
-from talik_stac.landforms import Recipe
 from talik_stac.scenes import Scene
 from talik_stac.store import Store
 
@@ -45,86 +44,63 @@ class Found:
     """All that the catalogue was asked for; they decide the lattice, so that the area does not."""
 
 
-def find_scenes(
-    imagery: Imagery,
-    store: Store,
-    aoi: AreaOfInterest,
-    season: Season,
-    recipe: Recipe,
-    bands: Sequence[str],
-    windows: Windows,
-) -> Found:
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a run looks for."""
+
+    imagery: Imagery
+    aoi: AreaOfInterest
+    season: Season
+    bands: Sequence[str]
+    """Common names."""
+    max_cloud_percent: float
+    windows: Windows
+    """The model's: scenes in the context around the area count too."""
+
+
+def find_scenes(wanted: Wanted, store: Store) -> Found:
     """Search the season's scenes over the area and the model's context around it. Raises NoScenesError."""
-    if imagery.catalog is None:
-        return _from_index(imagery, store, aoi, season, recipe, bands, windows)
-    return _from_catalog(imagery, imagery.catalog, aoi, season, recipe, bands, windows)
+    if wanted.imagery.catalog is None:
+        return _from_index(wanted, store)
+    return _from_catalog(wanted, wanted.imagery.catalog)
 
 
-def _from_index(
-    imagery: Imagery,
-    store: Store,
-    aoi: AreaOfInterest,
-    season: Season,
-    recipe: Recipe,
-    bands: Sequence[str],
-    windows: Windows,
-) -> Found:
-    start, end = season.interval
-    scenes = scenes_from_index(
-        store,
-        imagery.collection,
-        bands=bands,
-        start=start,
-        end=end,
-        max_cloud_percent=recipe.max_cloud_percent,
-    )
-    near = _near(scenes, aoi.geometry, windows)
-    if not any(scene.footprint.intersects(aoi.geometry) for scene in near):
-        raise no_scenes_error(
-            store,
-            imagery.collection,
-            bbox=aoi.bbox,
-            start=start,
-            end=end,
-            max_cloud_percent=recipe.max_cloud_percent,
-        )
+def _from_index(wanted: Wanted, store: Store) -> Found:
+    collection, (start, end) = wanted.imagery.collection, wanted.season.interval
+    cloud = wanted.max_cloud_percent
+    scenes = scenes_from_index(store, collection, bands=wanted.bands, start=start, end=end, max_cloud_percent=cloud)
+    near = _near(scenes, wanted)
+    if not any(scene.footprint.intersects(wanted.aoi.geometry) for scene in near):
+        raise no_scenes_error(store, collection, bbox=wanted.aoi.bbox, start=start, end=end, max_cloud_percent=cloud)
     return Found(near=near, season=tuple(scenes))
 
 
-def _from_catalog(
-    imagery: Imagery,
-    url: str,
-    aoi: AreaOfInterest,
-    season: Season,
-    recipe: Recipe,
-    bands: Sequence[str],
-    windows: Windows,
-) -> Found:
+def _from_catalog(wanted: Wanted, url: str) -> Found:
     """Ask twice: first over the area, which tells the pixel size; then over the area and its context."""
-    start, end = season.interval
+    start, end = wanted.season.interval
 
     def ask(geometry: BaseGeometry) -> list[Scene]:
-        return scenes_from_catalog(
+        found = scenes_from_catalog(
             url,
-            imagery.collection,
-            bands=bands,
+            wanted.imagery.collection,
+            bands=wanted.bands,
             aoi=geometry,
             start=start,
             end=end,
-            max_cloud_percent=recipe.max_cloud_percent,
+            max_cloud_percent=wanted.max_cloud_percent,
         )
+        return [with_grids(scene) for scene in found]
 
-    first = [with_grids(scene) for scene in ask(aoi.geometry)]
-    wide = _widened(aoi.geometry, _context_m(first, windows))
-    near = _near([with_grids(scene) for scene in ask(wide)], aoi.geometry, windows)
+    context_m = _context_m(ask(wanted.aoi.geometry), wanted.windows)
+    near = _near(ask(_widened(wanted.aoi.geometry, context_m)), wanted)
     return Found(near=near, season=near)
 
 
-def _near(scenes: Sequence[Scene], area: BaseGeometry, windows: Windows) -> tuple[Scene, ...]:
+def _near(scenes: Sequence[Scene], wanted: Wanted) -> tuple[Scene, ...]:
     """Those that touch any window which touches the area."""
     if not scenes:
         return ()
-    wide = _widened(area, _context_m(scenes, windows))
+    wide = _widened(wanted.aoi.geometry, _context_m(scenes, wanted.windows))
     return tuple(scene for scene in scenes if scene.footprint.intersects(wide))
 
 

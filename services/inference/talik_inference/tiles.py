@@ -18,8 +18,7 @@ from talik_inference.grid import Rect
 from talik_inference.joining import join
 from talik_inference.measures import polygons_to_lonlat
 from talik_inference.plan import TILE_PX
-from talik_inference.predict import NO_DATA
-from talik_inference.vectorize import to_polygons, vectorize
+from talik_inference.vectorize import NO_DATA, to_polygons, vectorize
 from talik_stac.errors import MissingKeyError
 from talik_stac.store import Store
 

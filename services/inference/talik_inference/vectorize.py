@@ -14,6 +14,7 @@ from talik_inference.fragments import EDGE_OF_CODE, Border, Code, Edge, Fragment
 from talik_inference.rings import Ints, Rings, components, trace
 
 NO_DATA = 255
+"""Probability of a pixel that nobody saw."""
 NO_SOURCES = np.uint64(0)
 
 # What happens at a vertex, by which of its four pixels are landform: NW 1, NE 2, SW 4, SE 8. A visit of a ring has
