@@ -273,3 +273,21 @@ def test_temporary_files_that_do_not_fit_are_said_and_nothing_is_published(
             world.map(area)
     assert not list_editions(open_store(world.root))
     assert world.map(area).blocks_done == 0, "the blocks were done before"
+
+
+def test_the_same_run_twice_at_once_ends_in_one_edition(
+    landscape: World, area: shapely.Geometry, tmp_path: Path
+) -> None:
+    world = fresh(landscape, tmp_path)
+
+    class Overtaken(InProcess):
+        """Another process does the same run to its end while this one is about to publish."""
+
+        def run(self, job, blocks):  # type: ignore[no-untyped-def]
+            yield from super().run(job, blocks)
+            assert not world.map(area).published_before
+
+    result = world.map(area, executor=Overtaken(workers=1))
+    assert result.published_before
+    (edition,) = list_editions(open_store(world.root))
+    assert edition.id == result.edition.id

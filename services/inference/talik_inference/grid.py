@@ -54,15 +54,6 @@ class Rect:
         col_end, row_end = min(self.col_end, other.col_end), min(self.row_end, other.row_end)
         return Rect(col=col, row=row, col_end=max(col, col_end), row_end=max(row, row_end))
 
-    def union(self, other: Rect) -> Rect:
-        """The smallest rectangle that holds both."""
-        return Rect(
-            col=min(self.col, other.col),
-            row=min(self.row, other.row),
-            col_end=max(self.col_end, other.col_end),
-            row_end=max(self.row_end, other.row_end),
-        )
-
     def within(self, outer: Rect) -> tuple[slice, slice]:
         """The (y, x) slices that cut this rectangle out of an array that covers `outer`."""
         return (
@@ -75,15 +66,6 @@ class Rect:
         for row in range(self.row // size_px, math.ceil(self.row_end / size_px)):
             for col in range(self.col // size_px, math.ceil(self.col_end / size_px)):
                 yield cell(col, row, size_px)
-
-    def snap_out(self, size_px: int) -> Rect:
-        """The smallest rectangle of whole cells that holds this one."""
-        return Rect(
-            col=self.col // size_px * size_px,
-            row=self.row // size_px * size_px,
-            col_end=math.ceil(self.col_end / size_px) * size_px,
-            row_end=math.ceil(self.row_end / size_px) * size_px,
-        )
 
 
 def cell(col: int, row: int, size_px: int) -> Rect:

@@ -119,11 +119,6 @@ def id_by_pattern(path: Path, pattern: str) -> str:
     return _slug(_group(match, "id"))
 
 
-def split_roles(text: str) -> tuple[str | None, ...]:
-    """Turn R,G,B,NIR into roles. Raises ImageryError for a word that is none."""
-    return tuple(band_role(word) for word in text.split(","))
-
-
 def _product(path: Path) -> Product:
     """Whose file a name says it is."""
     return next((product for sign, product in _PRODUCTS if re.search(sign, path.name)), "other")

@@ -26,7 +26,7 @@ from talik_inference.zones import zones_of
 from talik_stac.aoi import AreaOfInterest
 from talik_stac.areas import remember_area
 from talik_stac.editions import Claim, Edition, claim, load_edition
-from talik_stac.errors import NoScenesError, ReadError, StoreError
+from talik_stac.errors import MissingKeyError, NoScenesError, ReadError, StoreError
 from talik_stac.landforms import Recipe
 from talik_stac.scenes import Scene
 from talik_stac.store import Store, open_store
@@ -70,7 +70,7 @@ class MapResult:
 
     edition: Edition
     published_before: bool
-    """True where the same run had been published; then nothing was done."""
+    """True where the same run was published by another call."""
     blocks_done: int
     """Blocks mapped by this call."""
     blocks_resumed: int
@@ -169,7 +169,13 @@ def run(prepared: Prepared, *, progress: Progress | None = None) -> MapResult:
         done[manifest.id] = manifest
         if progress:
             progress(manifest)
-    edition = _publish(prepared, store, claimed.edition_id, done)
+    try:
+        edition = _publish(prepared, store, claimed.edition_id, done)
+    except MissingKeyError:
+        # The same run in another process may have published meanwhile and taken the blocks away.
+        if not _claim(store, prepared).published:
+            raise
+        return _result(prepared, load_edition(store, claimed.edition_id), before=True, done=len(todo), resumed=resumed)
     return _result(prepared, edition, before=False, done=len(todo), resumed=resumed)
 
 
