@@ -68,6 +68,29 @@ def test_every_date_of_the_series_is_an_edition_of_its_own_pixels(series: Path) 
         assert inventory["area_m2"].min() >= 400
 
 
+GOLDEN = {
+    2009: (104, 2.304),
+    2010: (291, 7.676),
+    2012: (217, 5.270),
+    2014: (328, 9.636),
+    2015: (232, 4.601),
+    2016: (297, 5.456),
+    2017: (144, 4.044),
+    2018: (232, 4.301),
+    2019: (215, 4.728),
+    2020: (222, 5.919),
+}
+"""Objects and km2 of each date, as first published (November 2026)."""
+
+
+def test_the_series_is_mapped_as_it_was_when_first_published(series: Path) -> None:
+    editions = list_editions(open_store(str(series)), "water")
+    found = {e.season_start.year: (e.count, e.area_m2 / 1e6) for e in editions}
+    assert found.keys() == GOLDEN.keys()
+    for year, (count, km2) in GOLDEN.items():
+        assert found[year] == (count, pytest.approx(km2, abs=1e-3)), year
+
+
 def test_ponds_keep_their_ids_through_the_years(series: Path) -> None:
     store = open_store(str(series))
     editions = list_editions(store, "water")

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import geopandas
 import numpy as np
+import pyarrow as pa
 import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from talik_inference.blocks import BlockDone, Job, read_part
-from talik_inference.features import Seams, chunks, feature_table, zone_objects
+from talik_inference.features import Objects, Seams, chunks, feature_table, zone_objects
 from talik_inference.fragments import Code, Fragments
 from talik_inference.joining import Beyond, join
 from talik_inference.region import centres_inside
@@ -86,11 +87,11 @@ def _tiles(job: Job, store: Store, folder: Path) -> list[Tile]:
         return [tile for tile in written if tile is not None]
 
 
-def _features(prepared: Prepared, store: Store, edition_id: str, done: Mapping[str, BlockDone]) -> Iterator[Any]:
+def _features(prepared: Prepared, store: Store, edition_id: str, done: Mapping[str, BlockDone]) -> Iterator[pa.Table]:
     """Yield tables of the inventory's rows: zone by zone, then what crosses from zone to zone."""
     job, seams = prepared.job, Seams()
 
-    def described(objects: Any) -> Any:
+    def described(objects: Objects) -> pa.Table:
         return feature_table(
             objects,
             landform=job.recipe.landform,
