@@ -294,18 +294,20 @@ def test_16_probabilities_are_computed_whole_and_cut_once(world: World) -> None:
     assert (difference == 0).mean() > 0.99
 
 
-def test_17_two_zones_make_no_duplicates_and_no_gap(world: World) -> None:
-    """A strip of water across the border of UTM zones 5 and 6, seen by one scene in each zone."""
+def add_a_strip_seen_from_two_zones(world: World) -> shapely.Geometry:
+    """A strip of water across the border of UTM zones 5 and 6, seen by one scene in each; returns an area round it."""
     for name, crs in (("five_20210715", "EPSG:32605"), ("six_20210716", "EPSG:32606")):
         lattice = Lattice(crs=crs, resolution=20.0)
         x = 613_000 if crs == "EPSG:32605" else 387_000  # -150 E at 70 N, seen from either zone
         grid = lattice.geobox(lattice.rect_of((x - 6_000, 7_766_000, x + 6_000, 7_774_000)))
         y, x_px = np.mgrid[0 : grid.shape.y, 0 : grid.shape.x] + 0.5
-        x_m, y_m = grid.affine * (x_px, y)
-        lon, lat = lonlat(crs, x_m, y_m)
-        water = (np.abs(lat - 70.0) < 0.008) & (np.abs(lon + 150) < 0.1)
-        world.add(name, paint(water), grid)
-    result = world.map(shapely.box(-150.12, 69.98, -149.88, 70.02))
+        lon, lat = lonlat(crs, *(grid.affine * (x_px, y)))
+        world.add(name, paint((np.abs(lat - 70.0) < 0.008) & (np.abs(lon + 150) < 0.1)), grid)
+    return shapely.box(-150.12, 69.98, -149.88, 70.02)
+
+
+def test_17_two_zones_make_no_duplicates_and_no_gap(world: World) -> None:
+    result = world.map(add_a_strip_seen_from_two_zones(world))
     inventory = world.inventory(result)
     assert len(inventory) == 1
     expected = abs(
@@ -316,6 +318,16 @@ def test_17_two_zones_make_no_duplicates_and_no_gap(world: World) -> None:
     assert polygon.geom_type == "Polygon"
     assert len(polygon.interiors) == 0, "no gap along the meridian"
     assert sorted(inventory["scenes"].iloc[0]) == ["five_20210715", "six_20210716"]
+
+
+def test_17_objects_across_zones_are_the_same_bytes_for_any_blocks(tmp_path: Path) -> None:
+    digests = []
+    for block_px in (64, 300, 4096):
+        world = World(folder=tmp_path / str(block_px))
+        area = add_a_strip_seen_from_two_zones(world)
+        model = blurred_green(tmp_path / "green", radius=2, core_px=64, threshold=0.08)
+        digests.append(world.bytes_of(world.map(area, block_px=block_px, model=model)))
+    assert digests[0] == digests[1] == digests[2]
 
 
 def lonlat(crs: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
