@@ -1,7 +1,7 @@
 """Radiometry against the evidence of the pixels: Sentinel-2's offset, which dates and flags get wrong.
 
 From processing baseline 04.00 Sentinel-2 adds 1000 to its digital numbers; some catalogues take it off again, and
-say so or not (https://github.com/Element84/earth-search/issues/23). A wrong offset moves NDWI by tenths.
+say so or not. A wrong offset moves NDWI by tenths.
 """
 
 from __future__ import annotations
