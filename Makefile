@@ -1,17 +1,23 @@
 # The developer's interface: demo, test, check, bench, clean.
 # Every target sets up what it needs in .venv; a changed pyproject.toml sets it up again.
 
-PYTHON ?= python3
+# The first that is new enough; python3 where none is, for the message. (It ends at the first: where a `shell` ends with
+# a command that is not there, make takes what it said for an error message.)
+CANDIDATES := python3 python3.11 python3.12 python3.13 python3.14 python
+PYTHON ?= $(or $(shell for each in $(CANDIDATES); do \
+	$$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$each; break; }; done),python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: demo test check bench clean
 .DEFAULT_GOAL := test
+# A half-made environment is made again, not taken as done.
+.DELETE_ON_ERROR:
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Talik needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.11"; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "Talik needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.11"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --upgrade pip
 

@@ -1,106 +1,16 @@
-"""The demonstration: a simulation whose truth is true, scores that are what they say, and the whole run."""
+"""The demonstration: the whole run, and what it leaves alone."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import geopandas
-import numpy as np
 import pytest
-import rasterio
-import shapely
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from odc.geo.geobox import GeoBox
+from typer.testing import CliRunner
 
-from talik_inference.demo import run_demo
-from talik_inference.score import Score, object_score, pixel_score
-from talik_inference.simulate import BANDS, VIEWS, Simulation, index_simulation, simulate, view_grid
-from talik_inference.simulated_ground import SMALLEST_M2
+from talik_inference.commands.demo import app
+from talik_inference.demo import MARKER, run_demo
 from talik_stac.changes import diff
-from talik_stac.imagery import scenes_from_index
-from talik_stac.store import open_store
-
-
-@pytest.fixture(scope="module")
-def simulation(tmp_path_factory: pytest.TempPathFactory) -> Simulation:
-    return simulate(tmp_path_factory.mktemp("simulated"), size_px=400)
-
-
-def test_the_same_seed_gives_the_same_files(simulation: Simulation, tmp_path: Path) -> None:
-    again = simulate(tmp_path, size_px=400, years=(2021, 2022, 2023))
-    for ours, theirs in zip(simulation.files[2022], again.files[2022], strict=True):
-        with rasterio.open(ours) as a, rasterio.open(theirs) as b:
-            assert np.array_equal(a.read(), b.read())
-
-
-def test_both_zones_show_the_same_ground(simulation: Simulation) -> None:
-    """The truth sampled on a grid of each zone covers the same area of the same lakes."""
-    areas = []
-    for crs in ("EPSG:32605", "EPSG:32606"):
-        box = shapely.box(-150.03, 69.985, -149.99, 70.01)
-        extent = geopandas.GeoSeries([box], crs="OGC:CRS84").to_crs(crs).total_bounds
-        grid = GeoBox.from_bbox(tuple(float(v) for v in extent), crs, resolution=5)
-        water = simulation.truth(2021, grid)
-        row, col = np.nonzero(water)
-        x, y = grid.affine * (col + 0.5, row + 0.5)
-        lonlat = geopandas.GeoSeries(geopandas.points_from_xy(x, y), crs=crs).to_crs("OGC:CRS84")
-        areas.append(int(lonlat.within(box).sum()) * 25)
-    assert areas[0] > 10_000
-    assert areas[0] == pytest.approx(areas[1], rel=0.01)
-
-
-def test_truth_polygons_are_the_truth_of_the_pixels(simulation: Simulation) -> None:
-    grid = view_grid(VIEWS[0], 400)
-    truth = simulation.truth(2021, grid)
-    polygons = geopandas.GeoSeries(simulation.truth_polygons(2021), crs="OGC:CRS84").to_crs(str(grid.crs))
-    row, col = np.mgrid[0 : grid.shape.y, 0 : grid.shape.x] + 0.5
-    x, y = grid.affine * (col, row)
-    inside = shapely.contains_xy(polygons.union_all(), x.ravel(), y.ravel()).reshape(truth.shape)
-    assert (inside != truth).mean() < 0.001
-    assert polygons.area.min() > 0.3 * SMALLEST_M2
-
-
-def test_the_landscape_has_what_makes_mapping_hard(simulation: Simulation) -> None:
-    assert {view.crs for view in VIEWS} == {"EPSG:32605", "EPSG:32606"}
-    with rasterio.open(simulation.files[2021][2]) as wedge, rasterio.open(simulation.files[2021][3]) as codes:
-        assert (wedge.read(1) == 0).mean() > 0.04
-        assert {0, 2, 3, 4, 5, 6, 9, 11} <= set(np.unique(codes.read(1)).tolist())
-    rings = [len(p.interiors) for p in simulation.truth_polygons(2021)]
-    assert max(rings) >= 1
-    assert len(simulation.truth_polygons(2023)) != len(simulation.truth_polygons(2021))
-
-
-def test_scenes_are_indexed_with_their_quality_bands(simulation: Simulation, tmp_path: Path) -> None:
-    store = open_store(str(tmp_path))
-    index_simulation(store, simulation, collection="simulated")
-    scenes = scenes_from_index(store, "simulated", bands=BANDS)
-    assert len(scenes) == 9
-    assert all(scene.quality is not None and scene.quality.kind == "scl" for scene in scenes)
-
-
-def test_scores_of_a_case_made_by_hand() -> None:
-    truth = np.array([[1, 1, 0, 0]], bool)
-    found = np.array([[1, 0, 1, 0]], bool)
-    score = pixel_score(truth, found, np.ones((1, 4), bool))
-    assert (score.precision, score.recall, score.f1) == (0.5, 0.5, 0.5)
-    assert score.iou == pytest.approx(1 / 3)
-    unseen = pixel_score(truth, found, np.array([[1, 0, 0, 1]], bool))
-    assert unseen == Score(true_positive=1, false_positive=0, false_negative=0)
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(1, 99), st.integers(0, 99), st.integers(0, 99))
-def test_iou_and_f1_do_not_contradict_each_other(tp: int, fp: int, fn: int) -> None:
-    score = Score(true_positive=tp, false_positive=fp, false_negative=fn)
-    assert score.iou == pytest.approx(score.f1 / (2 - score.f1))
-
-
-def test_objects_match_one_to_one_at_half_overlap() -> None:
-    truth = np.array([shapely.box(0, 0, 2, 1), shapely.box(5, 0, 6, 1), shapely.box(9, 0, 10, 1)], object)
-    found = np.array([shapely.box(0, 0, 1.5, 1), shapely.box(5.9, 0, 7, 1)], object)
-    assert object_score(truth, found) == Score(true_positive=1, false_positive=1, false_negative=2)
-    assert object_score(truth, np.empty(0, object)) == Score(true_positive=0, false_positive=0, false_negative=3)
+from talik_stac.errors import StoreError
 
 
 def test_the_demonstration_maps_three_years_and_says_what_changed(tmp_path: Path) -> None:
@@ -115,3 +25,38 @@ def test_the_demonstration_maps_three_years_and_says_what_changed(tmp_path: Path
     assert made.picture.read_bytes().startswith(b"\x89PNG")
     changes = diff(made.store, made.years[0].result.edition.id, made.years[2].result.edition.id)
     assert {"merged", "grown", "unchanged"} <= set(changes.table["change"])
+
+
+@pytest.mark.parametrize("name", ["imagery/field.tif", "store/catalog.json", "demo.png"])
+def test_files_that_no_demonstration_made_are_refused_and_left_alone(tmp_path: Path, name: str) -> None:
+    mine = tmp_path / name
+    mine.parent.mkdir(parents=True, exist_ok=True)
+    mine.write_text("mine")
+    with pytest.raises(StoreError, match=r"no demonstration is known to have made; give a new or empty --folder"):
+        run_demo(tmp_path, seed=1, size_px=300, workers=1, say=lambda _: None)
+    assert mine.read_text() == "mine"
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [mine]
+
+
+def test_a_folder_that_cannot_be_is_one_line(tmp_path: Path) -> None:
+    taken = tmp_path / "file"
+    taken.write_text("mine")
+    with pytest.raises(StoreError, match=r"cannot write a demonstration into '.*file'.*; give another --folder"):
+        run_demo(taken, seed=1, size_px=300, workers=1, say=lambda _: None)
+    assert taken.read_text() == "mine"
+
+
+def test_the_command_prints_a_row_a_year_and_replaces_an_earlier_demonstration(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    stale, beside = folder / "store" / "stale.json", folder / "notes.txt"
+    stale.parent.mkdir(parents=True)
+    for path in (folder / MARKER, stale, beside):
+        path.write_text("earlier")
+    ran = CliRunner().invoke(app, ["--folder", str(folder), "--size", "301", "--workers", "2"])
+    assert ran.exit_code == 0, ran.output
+    assert "SIMULATED" in ran.stdout
+    assert [line.split("│")[1].strip() for line in ran.stdout.splitlines() if "│" in line] == ["2021", "2022", "2023"]
+    assert "water-simulated-lowland-2023-v1" in ran.stdout
+    assert not stale.exists()
+    assert beside.read_text() == "earlier", "only what a demonstration makes is replaced"
+    assert (folder / MARKER).exists()

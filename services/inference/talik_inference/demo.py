@@ -29,6 +29,7 @@ from talik_inference.simulate import VIEWS, Simulation, index_simulation, simula
 from talik_inference.simulated_ground import to_lonlat
 from talik_inference.vectorize import NO_DATA
 from talik_stac.aoi import AreaOfInterest
+from talik_stac.errors import StoreError
 from talik_stac.imagery import scenes_from_index
 from talik_stac.landforms import recipe_for
 from talik_stac.store import Store, open_store
@@ -36,7 +37,11 @@ from talik_stac.store import Store, open_store
 COLLECTION = "simulated"
 AREA = "simulated-lowland"
 OBSERVED_SHARE = 0.95
-"""Objects of which less was seen are not scored: a lake half under cloud is neither found nor missed."""
+"""Lakes of which less was seen are not asked for. What was mapped of them still counts as false, so that the object F1
+errs on the low side."""
+MARKER = ".talik-demo"
+"""A file that says that `MADE` beside it came from a demonstration, and may be replaced by the next."""
+MADE = ("imagery", "store", "demo.png")
 CHIP_PX = 300
 PICTURED_M = (-5_850.0, 2_500.0)
 """Where two lakes grow into one, metres from the ground's origin for scenes of 1000 px."""
@@ -67,9 +72,11 @@ class Demo:
 
 
 def run_demo(folder: Path, *, seed: int, size_px: int, workers: int, say: Callable[[str], None]) -> Demo:
-    """Simulate, index, map, score and draw. A folder of an earlier demonstration is replaced."""
-    for part in ("imagery", "store"):
-        shutil.rmtree(folder / part, ignore_errors=True)
+    """Simulate, index, map, score and draw. What an earlier demonstration left in the folder is replaced.
+
+    Raises StoreError, and leaves the folder as it is, where files of those names are not a demonstration's.
+    """
+    _make_room(folder)
     say("simulating three years of a permafrost lowland")
     simulation = simulate(folder / "imagery", seed=seed, size_px=size_px)
     store = open_store(str(folder / "store"))
@@ -82,6 +89,30 @@ def run_demo(folder: Path, *, seed: int, size_px: int, workers: int, say: Callab
     say("drawing")
     picture = _draw(folder / "demo.png", store, years, size_px)
     return Demo(store=store, years=tuple(years), picture=picture)
+
+
+def _make_room(folder: Path) -> None:
+    """Remove an earlier demonstration and claim the folder, before anything is written into it."""
+    marker = folder / MARKER
+    try:
+        old = [folder / name for name in MADE if (folder / name).exists()]
+        if old and not marker.exists():
+            names = ", ".join(path.name for path in old)
+            raise StoreError(
+                f"'{folder}' holds {names}, which no demonstration is known to have made; "
+                "give a new or empty --folder, or move them away"
+            )
+        for path in old:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        folder.mkdir(parents=True, exist_ok=True)
+        marker.touch()
+    except OSError as error:
+        raise StoreError(
+            f"cannot write a demonstration into '{folder}': {error.strerror or error}; give another --folder"
+        ) from error
 
 
 def _map_year(store: Store, simulation: Simulation, year: int, workers: int) -> YearScore:
@@ -128,7 +159,7 @@ def _pixel_score(tiles: Sequence[Path], simulation: Simulation, year: int) -> tu
 
 
 def _object_score(folder: Path, simulation: Simulation, year: int, min_area_m2: float) -> Score:
-    """Match objects that lie inside the area and were seen; smaller ones than the recipe keeps are not asked for."""
+    """Match objects. Lakes that lie partly outside the area or unseen, or below the recipe's area, are not asked for."""
     observed = geopandas.read_parquet(folder / "observed.parquet").union_all()
     shapely.prepare(observed)
     found = geopandas.read_parquet(folder / "inventory.parquet")

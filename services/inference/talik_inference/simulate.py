@@ -128,7 +128,8 @@ def _write_view(
     pixels, scl = _look(ground.water(index, grid), plane_of(grid), view, rng)
     path = folder / f"simulated_{view.name}_{year}{view.month_day}.tif"
     _write(path, pixels, grid)
-    coarse = GeoBox((size_px // 2, size_px // 2), grid.affine * Affine.scale(2), view.crs)
+    half = (size_px + 1) // 2  # as many as [::2] takes, so that an odd last row has its code too
+    coarse = GeoBox((half, half), grid.affine * Affine.scale(2), view.crs)
     quality = folder / f"{path.stem}_scl.tif"
     _write(quality, scl[np.newaxis, ::2, ::2], coarse)
     return path, quality
