@@ -159,7 +159,7 @@ def _pixel_score(tiles: Sequence[Path], simulation: Simulation, year: int) -> tu
 
 
 def _object_score(folder: Path, simulation: Simulation, year: int, min_area_m2: float) -> Score:
-    """Match objects. Lakes that lie partly outside the area or unseen, or below the recipe's area, are not asked for."""
+    """Match objects. Lakes partly outside the area or unseen, or below the recipe's area, are not asked for."""
     observed = geopandas.read_parquet(folder / "observed.parquet").union_all()
     shapely.prepare(observed)
     found = geopandas.read_parquet(folder / "inventory.parquet")
