@@ -67,6 +67,14 @@ def diff(store: Store, a_id: str, b_id: str, *, tolerance_percent: float = 5.0, 
     unchanged where the areas differ by no more than `tolerance_percent` of the larger, so that the difference of b and
     a mirrors that of a and b. Raises EditionError where the landforms differ, or the areas unless `any_area`.
     """
+    a, b = comparable(store, a_id, b_id, tolerance_percent=tolerance_percent, any_area=any_area)
+    return between(store, a, b, read_geo(store, a), read_geo(store, b), tolerance_percent=tolerance_percent)
+
+
+def comparable(
+    store: Store, a_id: str, b_id: str, *, tolerance_percent: float, any_area: bool
+) -> tuple[Edition, Edition]:
+    """Return the two editions where comparing them means something. Raises EditionError."""
     if not 0 <= tolerance_percent <= 100:
         raise EditionError(f"a tolerance of {tolerance_percent:g} percent; expected 0 to 100 percent of the area")
     a, b = load_edition(store, a_id), load_edition(store, b_id)
@@ -77,7 +85,19 @@ def diff(store: Store, a_id: str, b_id: str, *, tolerance_percent: float = 5.0, 
             f"{a.id} covers area '{a.area}', {b.id} covers '{b.area}': objects of one only would seem new or gone; "
             "give --any-area to compare them all the same"
         )
-    frame_a, frame_b = read_geo(store, a), read_geo(store, b)
+    return a, b
+
+
+def between(  # noqa: PLR0913, PLR0917 - two editions, two tables
+    store: Store,
+    a: Edition,
+    b: Edition,
+    frame_a: geopandas.GeoDataFrame,
+    frame_b: geopandas.GeoDataFrame,
+    *,
+    tolerance_percent: float,
+) -> Changes:
+    """Compare rows of two editions, all or those of a place."""
     seen_a = _seen(frame_a, _observed(store, b))
     seen_b = _seen(frame_b, _observed(store, a))
     return Changes(a=a, b=b, table=compare(frame_a, frame_b, seen_a, seen_b, tolerance_percent=tolerance_percent))

@@ -22,6 +22,9 @@ _HELP = {
     "index": "Turn images into COGs with STAC items that `talik map` finds.",
     "map": "Map a landform in an area and a season, and publish the inventory as an edition.",
     "editions": "List, show, compare and export the published editions.",
+    "serve": "Serve the editions and the imagery over HTTP: OGC API, STAC API, downloads, jobs.",
+    "key": "Make a key for those who may submit jobs to the service.",
+    "work": "Run one job of the service; `talik serve` starts it.",
 }
 """What `talik --help` says of each command: read from here, so that it need not import them all."""
 
@@ -148,3 +151,7 @@ def _missing_packages(ctx: Any, entries: dict[str, EntryPoint]) -> Iterator[None
         extra = _EXTRAS.get(module, home if home != "stac" else None)
         package = f"'talik[{extra}]'" if extra else module
         raise TalikError(f"talik {called} needs {module}, which is not installed: pip install {package}") from error
+
+
+if __name__ == "__main__":
+    main()

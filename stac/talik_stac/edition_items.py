@@ -54,7 +54,7 @@ def item_document(
         properties={
             "title": f"{edition.landform}, {edition.area}, {edition.season}, version {edition.version}",
             # Here and not in run.json: two runs that publish at once write the same files, and one of them the item.
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "license": draft.licence,
             "processing:software": draft.run.get("versions", {}),
             "talik:landform": edition.landform,

@@ -9,9 +9,8 @@ import re
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import geopandas
 import pyarrow as pa
 import pyarrow.parquet as pq
 from shapely.geometry.base import BaseGeometry
@@ -21,6 +20,9 @@ from talik_stac.errors import EditionError, MissingKeyError
 from talik_stac.imagery import link_in_catalog
 from talik_stac.inventory import InventorySummary
 from talik_stac.store import Store
+
+if TYPE_CHECKING:
+    import geopandas
 
 _ID = re.compile(
     r"(?P<landform>[a-z_]+)-(?P<area>[a-z0-9-]+)-(?P<season>\d{4}|\d{8}-\d{8})-v(?P<version>[1-9]\d*)", re.ASCII
@@ -213,11 +215,15 @@ def read_table(store: Store, edition: Edition, *, columns: list[str] | None = No
 
 def read_geo(store: Store, edition: Edition) -> geopandas.GeoDataFrame:
     """Read an edition's inventory with its geometries, lon/lat."""
+    import geopandas  # late: a service that only lists editions does without it
+
     return geopandas.read_parquet(io.BytesIO(store.get(f"{edition.prefix}/inventory.parquet")))
 
 
 def read_observed(store: Store, edition: Edition) -> geopandas.GeoDataFrame:
     """Read the ground that an edition saw: one row a tile, lon/lat."""
+    import geopandas
+
     return geopandas.read_parquet(io.BytesIO(store.get(f"{edition.prefix}/observed.parquet")))
 
 

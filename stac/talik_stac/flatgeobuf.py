@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pyogrio
 
 BATCH = 20_000
 
@@ -17,6 +16,8 @@ def write_flatgeobuf(parquet: Path, path: Path) -> None:
 
     Lists become comma-separated text (FlatGeobuf has none); the bbox column is left out.
     """
+    import pyogrio  # late: it brings geopandas, which reading inventories does without
+
     source = pq.ParquetFile(parquet)
     schema = _plain_schema(source.schema_arrow)
     reader = pa.RecordBatchReader.from_batches(schema, _batches(source, schema))

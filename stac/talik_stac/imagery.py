@@ -16,7 +16,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import stac_geoparquet.arrow
 from shapely import box, unary_union
 
 from talik_stac.errors import ImageryError, MissingKeyError, NoScenesError
@@ -170,6 +169,8 @@ def read_items(
             "delete it and run talik index again"
         ) from error
     if columns is None:
+        import stac_geoparquet.arrow  # late: it brings geopandas, which listing editions does without
+
         items = [_canonical(_pruned(item)) for item in stac_geoparquet.arrow.stac_table_to_items(table)]
         return [_with_hrefs(item, lambda href: _absolute(store, collection, href)) for item in items]
     return [_partial(row) for row in table.to_pylist()]
@@ -235,6 +236,8 @@ def _canonical(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parquet(items: Sequence[Mapping[str, Any]]) -> bytes:
+    import stac_geoparquet.arrow
+
     table = stac_geoparquet.arrow.parse_stac_items_to_arrow([dict(item) for item in items]).read_all()
     with tempfile.TemporaryDirectory(prefix="talik-") as folder:
         path = Path(folder) / "items.parquet"

@@ -7,14 +7,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pystac
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
-from odc.geo.geobox import GeoBox
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 from shapely.geometry import MultiPolygon, Polygon, box, shape
@@ -34,6 +33,9 @@ from talik_stac.conventions import (
 )
 from talik_stac.errors import ImageryError
 from talik_stac.scenes import Band, Quality, Scene
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
 
 _NOT_DATA = frozenset({"thumbnail", "overview", "visual", "metadata", "tiles"})
 _PICTURES = re.compile(r"^(visual|tci|preview|rendered_preview|thumbnail|browse|overview)([_-].*)?$", re.IGNORECASE)
@@ -281,6 +283,8 @@ def _grid(item: Mapping[str, Any], asset: Mapping[str, Any]) -> GeoBox | None:
         crs = f"EPSG:{int(field('proj:epsg'))}"
     if not shape_yx or not affine or crs is None:
         return None
+    from odc.geo.geobox import GeoBox  # late: it brings dask where that is installed
+
     try:
         text = crs if isinstance(crs, str) else CRS.from_json_dict(crs).to_wkt()
         return GeoBox((int(shape_yx[0]), int(shape_yx[1])), Affine(*(float(v) for v in affine[:6])), text)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from odc.geo.geobox import GeoBox
 from shapely.geometry.base import BaseGeometry
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
 
 QualityKind = Literal["scl", "udm2", "fmask", "qa_pixel", "valid"]
 

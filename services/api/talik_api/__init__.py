@@ -1,0 +1,1 @@
+"""The service: editions and imagery over HTTP, read from the store alone."""

@@ -1,0 +1,1 @@
+"""OGC API Features: which rows of which editions, in which order."""

@@ -1,0 +1,1 @@
+"""OGC API Processes: what can be asked to be computed."""

@@ -1,0 +1,1 @@
+"""The STAC API over the imagery index and the editions."""
