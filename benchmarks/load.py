@@ -9,7 +9,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,8 @@ class Times:
     wall_s: float = 0.0
     clients: int = 1
     note: str = ""
+    beside: Times | None = None
+    """Of our own server, for a ratio."""
 
     def quantile_ms(self, share: float) -> float:
         """The time that `share` of the requests did not pass; NaN without any."""
@@ -96,6 +98,7 @@ class Times:
             "p99_ms": self.quantile_ms(0.99),
             "requests_per_s": count / self.wall_s if self.wall_s else None,
             "mean_kb": sum(self.sizes) / len(self.sizes) / 1000 if self.sizes else None,
+            "ours_over_it": self.beside.quantile_ms(0.5) / self.quantile_ms(0.5) if self.beside else None,
             "mean_features": sum(self.features) / len(self.features) if self.features else None,
             "note": self.note,
         }
@@ -142,36 +145,54 @@ Seen = Callable[[Reply], int | None]
 """Reads the number of features from an answer, after its time is taken."""
 
 
-def one_by_one(port: int, name: str, asks: Iterable[Ask], *, features: Seen, budget_s: float = 600.0) -> Times:
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Requests to one server under one name."""
+
+    port: int
+    name: str
+    asks: Sequence[Ask]
+    features: Seen
+
+
+def one_by_one(run: Run, *, budget_s: float = 600.0) -> Times:
     """Send requests one after the other over one connection, until they or the seconds run out."""
-    times, client = Times(name=name), Client(port=port)
-    started = time.perf_counter()
+    return side_by_side([run], budget_s=budget_s)[0]
+
+
+def side_by_side(runs: Sequence[Run], *, budget_s: float) -> list[Times]:
+    """Ask several servers in turn, never two at once: what else the machine does then slows them all alike."""
+    every = [Times(name=run.name) for run in runs]
+    clients = [Client(port=run.port) for run in runs]
+    end = time.perf_counter() + budget_s
     try:
-        for ask in asks:
-            _timed(client, ask, times, features)
-            if time.perf_counter() - started > budget_s:
-                times.note = f"stopped after {budget_s:.0f} s"
+        for asks in zip(*(run.asks for run in runs), strict=True):
+            for run, ask, client, times in zip(runs, asks, clients, every, strict=True):
+                _timed(client, ask, times, run.features)
+            if time.perf_counter() > end:
+                for times in every:
+                    times.note = f"stopped after {budget_s:.0f} s"
                 break
     finally:
-        client.close()
-    times.wall_s = time.perf_counter() - started
-    return times
+        for client in clients:
+            client.close()
+    for times in every:
+        times.wall_s = sum(times.seconds)
+    return every
 
 
-def crowd(
-    port: int, name: str, asks: Sequence[Ask], *, clients: int, each: int, features: Seen, budget_s: float = 600.0
-) -> Times:
-    """`clients` connections at once, each with `each` requests; each begins at another of the `asks`."""
+def crowd(run: Run, *, clients: int, each: int, budget_s: float = 600.0) -> Times:
+    """`clients` connections at once, each with `each` requests; each begins at another of the run's."""
     waiting: queue.SimpleQueue[Times] = queue.SimpleQueue()
     gate = threading.Barrier(clients + 1)
     end = time.perf_counter() + budget_s
 
     def work(number: int) -> None:
-        times, client = Times(name=name), Client(port=port)
+        times, client = Times(name=run.name), Client(port=run.port)
         gate.wait(60)
         try:
             for turn in range(each):
-                _timed(client, asks[(number * each + turn) % len(asks)], times, features)
+                _timed(client, run.asks[(number * each + turn) % len(run.asks)], times, run.features)
                 if time.perf_counter() > end:
                     times.note = f"stopped after {budget_s:.0f} s"
                     break
@@ -186,7 +207,7 @@ def crowd(
     started = time.perf_counter()
     for thread in threads:
         thread.join(budget_s + 180)
-    return _together(name, [waiting.get(timeout=1) for _ in threads], clients, time.perf_counter() - started)
+    return _together(run.name, [waiting.get(timeout=1) for _ in threads], clients, time.perf_counter() - started)
 
 
 def _together(name: str, parts: Sequence[Times], clients: int, wall_s: float) -> Times:
@@ -325,7 +346,16 @@ def forget_peak(pid: int) -> None:
 
 
 def memory_mb(pid: int) -> dict[str, float]:
-    """Peak and present resident memory of a process, and its part that is no file's pages."""
+    """Peak and present resident memory of a process and its children, and the part that is no file's pages.
+
+    The sum of peaks is at most too high: they need not fall together.
+    """
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    every = [_memory_of(each) for each in (str(pid), *children)]
+    return {name: sum(each[name] for each in every) for name in every[0]}
+
+
+def _memory_of(pid: str) -> dict[str, float]:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     found = {name: float(rest.split()[0]) / 1e3 for name, _, rest in (x.partition(":") for x in lines) if "kB" in rest}
     return {"peak": found["VmHWM"], "now": found["VmRSS"], "anonymous": found["RssAnon"]}
@@ -338,3 +368,12 @@ def forget_file(path: Path) -> None:
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     finally:
         os.close(descriptor)
+
+
+def read_rate(path: Path) -> float:
+    """Read a file once; return MB/s."""
+    started, buffer = time.perf_counter(), bytearray(PIECE)
+    with path.open("rb", buffering=0) as file:
+        while file.readinto(buffer):
+            pass
+    return path.stat().st_size / (time.perf_counter() - started) / 1e6

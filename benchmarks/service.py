@@ -14,9 +14,8 @@ import http.client
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -27,10 +26,25 @@ import pyarrow.parquet as pq
 import shapely
 
 import service_rivals as rivals
-from load import PIECE, Ask, Client, Drained, Reply, Server, Times, crowd, drain, forget_file, forget_peak, memory_mb
-from load import one_by_one as in_turn
+from load import (
+    Ask,
+    Client,
+    Drained,
+    Reply,
+    Run,
+    Server,
+    Times,
+    crowd,
+    drain,
+    forget_file,
+    forget_peak,
+    memory_mb,
+    one_by_one,
+    read_rate,
+    side_by_side,
+)
 from service_limit import LIMIT, in_process
-from service_report import table
+from service_report import Report, table
 from talik_stac.editions import Edition
 from talik_stac.reading import Box
 from water_bodies import COUNT, simulated_edition
@@ -38,6 +52,9 @@ from water_bodies import COUNT, simulated_edition
 FEWEST, MOST = 1_000, 5_000
 """Matches of a box."""
 MIN_AREA_M2 = 5_000
+DOWNLOADS = "inventory.parquet,inventory.fgb,f=parquet,f=geojson,f=fgb"
+MOST_MADE = 2_000_000
+"""Features of a FlatGeobuf, which is made whole before it is sent; the service refuses to make one of all rows."""
 PEAK_MB = 600.0
 """More than this the server must not hold."""
 
@@ -79,28 +96,6 @@ class Plan:
         )
 
 
-@dataclass(kw_only=True)
-class Report:
-    """What was measured."""
-
-    times: list[Times] = field(default_factory=list)
-    downloads: list[dict[str, Any]] = field(default_factory=list)
-    said: dict[str, Any] = field(default_factory=dict)
-    skipped: list[str] = field(default_factory=list)
-    differences: list[str] = field(default_factory=list)
-
-    def add(self, times: Times) -> Times:
-        """Keep and show."""
-        self.times.append(times)
-        count, errors = len(times.seconds), len(times.errors)
-        print(f"  {times.name}: p50 {times.quantile_ms(0.5):.1f} ms of {count}, {errors} errors", flush=True)
-        return times
-
-    def p50(self, name: str) -> float:
-        """The median of what was measured under a name, ms; NaN where it was not."""
-        return next((each.quantile_ms(0.5) for each in self.times if each.name == name), float("nan"))
-
-
 def main() -> None:
     plan, report = _plan(), Report()
     with plan.server() as server:
@@ -111,13 +106,14 @@ def main() -> None:
         _one_client(plan, server, boxes, report)
         _many_clients(plan, server, boxes, report)
         _memory(server, report, "requests")
+    with plan.server() as server:
         _downloads(plan, server, report)
-    for times in in_process(str(plan.folder / "store"), plan.edition, boxes):
-        report.add(times)
-    _rivals(plan, boxes, report)
-    with plan.server() as server:  # once more: what else the machine did meanwhile shows as a difference
-        _boxes(server.port, "warming", plan.items, boxes[:1], _returned)
-        report.add(_boxes(server.port, "talik, again", plan.items, boxes, _returned))
+    with plan.server() as server:  # a new one, which waits while the rivals work and answers in turn with them
+        ours = _run(server.port, "warming", _asks(plan.items, boxes))
+        one_by_one(ours)
+        limits = in_process(str(plan.folder / "store"), plan.edition, boxes)
+        _against(report, limits, one_by_one(replace(ours, name="talik beside the limit")))
+        _rivals(plan, server.port, boxes, report)
     _finish(plan, report)
 
 
@@ -129,7 +125,7 @@ def _plan() -> Plan:
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--each", type=int, default=10, help="requests of each of the clients")
     parser.add_argument("--download-seconds", type=float, default=900.0, help="after which a download is broken off")
-    parser.add_argument("--downloads", default="file,parquet,fgb,geojson", help="which whole downloads, or ''")
+    parser.add_argument("--downloads", default=DOWNLOADS, help="which of them, or ''")
     parser.add_argument("--rival-seconds", type=float, default=120.0, help="for each kind of request to a rival")
     parser.add_argument("--rivals", action="store_true", help="install tipg and pygeoapi where they are missing")
     given = parser.parse_args()
@@ -191,10 +187,15 @@ def _polygon(box: Box) -> dict[str, Any]:
     return {"type": "Polygon", "coordinates": [ring.tolist()]}
 
 
-def _search(box: Box) -> bytes:
+def _condition(box: Box) -> dict[str, str]:
     wkt = shapely.from_geojson(json.dumps(_polygon(box))).wkt
-    condition = f"S_INTERSECTS(geometry, {wkt}) AND area_m2 > {MIN_AREA_M2}"
-    return orjson.dumps({"filter": condition, "filter-lang": "cql2-text", "limit": LIMIT})
+    return {"filter": f"S_INTERSECTS(geometry, {wkt}) AND area_m2 > {MIN_AREA_M2}", "filter-lang": "cql2-text"}
+
+
+def _searches(plan: Plan, port: int, boxes: Sequence[Box]) -> Run:
+    path = f"/collections/{plan.edition.id}/search"
+    asks = [Ask(path=path, body=orjson.dumps({**_condition(box), "limit": LIMIT})) for box in boxes]
+    return _run(port, "talik, polygon and area", asks)
 
 
 def _returned(reply: Reply) -> int:
@@ -205,12 +206,19 @@ def _counted(reply: Reply) -> int:
     return reply.body.count(b'"type":"Feature",') + reply.body.count(b'"type": "Feature",')
 
 
-def _boxes(
-    port: int, name: str, items: str, boxes: Sequence[Box], features: Callable[[Reply], int | None], **more: Any
-) -> Times:
-    budget_s, gzip = more.pop("budget_s", 600.0), more.pop("gzip", False)
-    asks = [Ask(path=f"{items}?{_query(box, **more)}", gzip=gzip) for box in boxes]
-    return in_turn(port, name, asks, features=features, budget_s=budget_s)
+def _asks(items: str, boxes: Sequence[Box], *, gzip: bool = False, **more: object) -> list[Ask]:
+    return [Ask(path=f"{items}?{_query(box, **more)}", gzip=gzip) for box in boxes]
+
+
+def _run(port: int, name: str, asks: Sequence[Ask], features: Callable[[Reply], int | None] = _returned) -> Run:
+    return Run(port=port, name=name, asks=asks, features=features)
+
+
+def _against(report: Report, theirs: Sequence[Times], ours: Times) -> None:
+    for times in theirs:
+        times.beside = ours
+        report.add(times)
+    report.add(ours)
 
 
 def _cold(plan: Plan, server: Server, boxes: Sequence[Box], report: Report) -> None:
@@ -218,17 +226,18 @@ def _cold(plan: Plan, server: Server, boxes: Sequence[Box], report: Report) -> N
     forget_file(plan.files / "inventory.parquet")
     report.said["seconds until /health"] = server.started_s
     for name, box in (("talik, first request", boxes[0]), ("talik, second request", boxes[-1])):
-        report.add(_boxes(server.port, name, plan.items, [box], _returned))
+        report.add(one_by_one(_run(server.port, name, _asks(plan.items, [box]))))
 
 
 def _one_client(plan: Plan, server: Server, boxes: Sequence[Box], report: Report) -> None:
-    port = server.port
-    report.add(_boxes(port, "talik", plan.items, boxes, _returned))
-    report.add(_boxes(port, "talik, gzip", plan.items, boxes, _returned, gzip=True))
-    search = f"/collections/{plan.edition.id}/search"
-    asks = [Ask(path=search, body=_search(box)) for box in boxes]
-    report.add(in_turn(port, "talik, polygon and area", asks, features=_returned))
-    report.add(in_turn(port, "talik, next page", list(_next_pages(plan, port, boxes)), features=_returned))
+    kinds = {
+        "talik": _asks(plan.items, boxes),
+        "talik, gzip": _asks(plan.items, boxes, gzip=True),
+        "talik, polygon and area": _searches(plan, server.port, boxes).asks,
+        "talik, next page": list(_next_pages(plan, server.port, boxes)),
+    }
+    for name, asks in kinds.items():
+        report.add(one_by_one(_run(server.port, name, asks)))
 
 
 def _next_pages(plan: Plan, port: int, boxes: Sequence[Box]) -> Iterator[Ask]:
@@ -242,10 +251,8 @@ def _next_pages(plan: Plan, port: int, boxes: Sequence[Box]) -> Iterator[Ask]:
 
 
 def _many_clients(plan: Plan, server: Server, boxes: Sequence[Box], report: Report) -> None:
-    asks = [Ask(path=f"{plan.items}?{_query(box)}") for box in boxes]
-    name = f"talik, {plan.clients} clients"
-    times = crowd(server.port, name, asks, clients=plan.clients, each=plan.each, features=_returned)
-    report.add(times)
+    run = _run(server.port, f"talik, {plan.clients} clients", _asks(plan.items, boxes))
+    times = report.add(crowd(run, clients=plan.clients, each=plan.each))
     if times.errors:
         report.said["FAILED"] = f"{len(times.errors)} errors of {plan.clients} clients: {times.errors[0]}"
 
@@ -264,10 +271,17 @@ def _downloads(plan: Plan, server: Server, report: Report) -> None:
     """Whole downloads, each against reading the published GeoParquet from the disk or the system's memory."""
     path = plan.files / "inventory.parquet"
     forget_file(path)
-    report.said["disk, MB/s"] = _read_file(path)
-    report.said["file in memory, MB/s"] = _read_file(path)
-    asked = {"file": f"/editions/{plan.edition.id}/files/inventory.parquet"}
-    asked |= {name: f"{plan.items}?f={name}&limit=10000000" for name in ("parquet", "fgb", "geojson")}
+    report.said["disk, MB/s"] = read_rate(path)
+    report.said["file in memory, MB/s"] = read_rate(path)
+    files = f"/editions/{plan.edition.id}/files"
+    asked = {
+        "inventory.parquet": f"{files}/inventory.parquet",
+        "inventory.fgb": f"{files}/inventory.fgb",
+        # With a limit the rows are written anew; without one the service leads to the published file.
+        "f=parquet": f"{plan.items}?f=parquet&limit={plan.edition.count}",
+        "f=geojson": f"{plan.items}?f=geojson&limit={plan.edition.count}",
+        "f=fgb": f"{plan.items}?f=fgb&limit={min(plan.edition.count, MOST_MADE)}",
+    }
     for name in plan.downloads:
         forget_peak(server.pid)
         try:
@@ -280,90 +294,85 @@ def _downloads(plan: Plan, server: Server, report: Report) -> None:
         print(f"  download {name}: {done.size / 1e6:.0f} MB, {done.mb_per_s:.0f} MB/s", flush=True)
 
 
-def _read_file(path: Path) -> float:
-    started, buffer = time.perf_counter(), bytearray(PIECE)
-    with path.open("rb", buffering=0) as file:
-        while file.readinto(buffer):
-            pass
-    return path.stat().st_size / (time.perf_counter() - started) / 1e6
-
-
-def _rivals(plan: Plan, boxes: Sequence[Box], report: Report) -> None:
-    """Each rival by itself: no two servers run at once. One that cannot be had is skipped, and why is said."""
+def _rivals(plan: Plan, port: int, boxes: Sequence[Box], report: Report) -> None:
+    """One rival after the other, ours at `port`. One that cannot be had is skipped, and why is said."""
     for name, measure in (("PostGIS", _postgis), ("pygeoapi", _pygeoapi)):
         try:
-            measure(plan, boxes, report)
+            measure(plan, port, boxes, report)
         except (rivals.NoRivalError, OSError, RuntimeError, subprocess.SubprocessError) as error:
             report.skipped.append(f"{name}: {error}")
             print(f"  skipped {report.skipped[-1]}", flush=True)
 
 
-def _postgis(plan: Plan, boxes: Sequence[Box], report: Report) -> None:
-    database = rivals.Database(plan.folder / "rivals" / "postgres")
+def _postgis(plan: Plan, port: int, boxes: Sequence[Box], report: Report) -> None:
     python = rivals.python_of(plan.folder / "rivals", "tipg", install=plan.install)
-    with database:
+    with rivals.Database(plan.folder / "rivals" / "postgres") as database:
         seconds = database.load(plan.files / "inventory.fgb", plan.edition.count)
         report.said["PostGIS"] = {"version": database.version(), "seconds to load": seconds}
-        asked = {"boxes": boxes, "polygons": [json.dumps(_polygon(b)) for b in boxes], "budget_s": plan.rival_s}
-        for kind, rows in rivals.ask_database(python, database, asked).items():
-            seconds_, features, sizes = (list(column) for column in zip(*rows, strict=True))
-            report.add(
-                Times(
-                    name=f"PostGIS SQL, {kind}",
-                    seconds=seconds_,
-                    features=[int(each) for each in features],
-                    sizes=[int(each) for each in sizes] if kind == "one text" else [],
-                )
-            )
-        report.differences.append(
-            "PostGIS: loaded from the FlatGeobuf (scenes are one text); without 'in order' it is any 1,000 rows of the "
-            "box, with no next page; SQL makes GeoJSON of geometries alone, 'one text' the whole answer, in the server"
-        )
+        _sql(plan, port, python, database, boxes, report)
         with rivals.tipg(python, database, plan.folder / "rivals" / "tipg.log") as server:
-            _tipg(plan, server, boxes, report)
-        report.said["tipg"] = rivals.version_of(python, "tipg")
+            items = f"/collections/public.{rivals.TABLE}/items"
+            _rival(plan, (port, server), "tipg", items, boxes, report, form="geojson")
+            theirs = [
+                Ask(path=f"{items}?{urlencode({**_condition(b), 'limit': LIMIT, 'f': 'geojson'})}") for b in boxes
+            ]
+            _in_turn(
+                plan,
+                _run(server.port, "tipg, polygon and area", theirs, _counted),
+                _searches(plan, port, boxes),
+                report,
+            )
+    report.said["tipg"] = rivals.version_of(python, "tipg")
+    report.differences += rivals.POSTGIS_DIFFERS
 
 
-def _tipg(plan: Plan, server: Server, boxes: Sequence[Box], report: Report) -> None:
-    items = f"/collections/public.{rivals.TABLE}/items"
-    _rival_boxes(plan, server, "tipg", items, boxes, report)
-    asks = []
-    for box in boxes:
-        wkt = shapely.from_geojson(json.dumps(_polygon(box))).wkt
-        condition = {"filter": f"S_INTERSECTS(geometry, {wkt}) AND area_m2 > {MIN_AREA_M2}", "filter-lang": "cql2-text"}
-        asks.append(Ask(path=f"{items}?{urlencode({**condition, 'limit': LIMIT, 'f': 'geojson'})}"))
-    report.add(in_turn(server.port, "tipg, polygon and area", asks, features=_counted, budget_s=plan.rival_s))
-    report.differences.append(
-        "tipg: orders by primary key, counts as we do, writes all digits of a coordinate it is given"
-    )
+def _sql(plan: Plan, port: int, python: Path, database: rivals.Database, boxes: Sequence[Box], report: Report) -> None:
+    """SQL over one connection, ours right after it."""
+    asked = {"boxes": boxes, "polygons": [json.dumps(_polygon(box)) for box in boxes], "budget_s": plan.rival_s}
+    found: list[Times] = []
+    for kind, rows in rivals.ask_database(python, database, asked).items():
+        seconds, features, sizes = zip(*rows, strict=True)
+        times = Times(name=f"PostGIS SQL, {kind}", seconds=list(seconds), features=[int(each) for each in features])
+        times.sizes = [int(each) for each in sizes if each]
+        found.append(times)
+    ours = one_by_one(_run(port, "talik beside PostGIS SQL", _asks(plan.items, boxes)))
+    _against(report, [times for times in found if "polygon" not in times.name], ours)
+    ours = one_by_one(replace(_searches(plan, port, boxes), name="talik, polygon and area, beside PostGIS SQL"))
+    _against(report, [times for times in found if "polygon" in times.name], ours)
 
 
-def _pygeoapi(plan: Plan, boxes: Sequence[Box], report: Report) -> None:
+def _pygeoapi(plan: Plan, port: int, boxes: Sequence[Box], report: Report) -> None:
     python = rivals.python_of(plan.folder / "rivals", "pygeoapi", install=plan.install)
     files = {"parquet": plan.files / "inventory.parquet", "fgb": plan.files / "inventory.fgb"}
     rival = rivals.Pygeoapi(python=python, folder=plan.folder / "rivals" / "pygeoapi", **files)
     with rival.server() as server:
         for name, reads in rival.collections.items():
-            _rival_boxes(plan, server, f"pygeoapi, {reads}", f"/collections/{name}/items", boxes, report)
+            _rival(plan, (port, server), f"pygeoapi, {reads}", f"/collections/{name}/items", boxes, report, form="json")
     report.said["pygeoapi"] = rivals.version_of(python, "pygeoapi")
+    report.differences += rivals.PYGEOAPI_DIFFERS
     if "fgb" not in rival.collections:
         report.skipped.append("pygeoapi on FlatGeobuf: Debian's python3-gdal is not installed")
-    report.differences.append(
-        "pygeoapi: GeoParquet by points inside, not outlines (its provider cannot name a member of a bbox column), and "
-        "its numberMatched there goes no further than the page"
-    )
 
 
-def _rival_boxes(plan: Plan, server: Server, name: str, items: str, boxes: Sequence[Box], report: Report) -> None:
-    """The same boxes by one client, then by many, each for as long as the plan allows."""
-    form = "json" if name.startswith("pygeoapi") else "geojson"
-    _boxes(server.port, "warming", items, boxes[:1], _counted, f=form, budget_s=plan.rival_s)
-    report.add(_boxes(server.port, name, items, boxes, _counted, f=form, budget_s=plan.rival_s))
-    asks = [Ask(path=f"{items}?{_query(box, f=form)}") for box in boxes]
-    crowded = f"{name}, {plan.clients} clients"
-    load = {"clients": plan.clients, "each": plan.each}
-    report.add(crowd(server.port, crowded, asks, **load, features=lambda _: None, budget_s=plan.rival_s))
-    report.said[f"memory of {name} (its first process), MB"] = memory_mb(server.pid)
+def _rival(
+    plan: Plan, ports: tuple[int, Server], name: str, items: str, boxes: Sequence[Box], report: Report, *, form: str
+) -> None:
+    """The same boxes in turn with ours, then by many clients, each for as long as the plan allows."""
+    port, server = ports
+    run = _run(server.port, name, _asks(items, boxes, f=form), _counted)
+    one_by_one(replace(run, asks=run.asks[:1]), budget_s=plan.rival_s)
+    _in_turn(plan, run, _run(port, "talik", _asks(plan.items, boxes)), report)
+    many = replace(run, name=f"{name}, {plan.clients} clients", features=lambda _: None)
+    times = crowd(many, clients=plan.clients, each=plan.each, budget_s=plan.rival_s)
+    times.beside = report.ours(f"talik, {plan.clients} clients")
+    report.add(times)
+    report.said[f"memory of {name}, MB"] = memory_mb(server.pid)
+
+
+def _in_turn(plan: Plan, theirs: Run, ours: Run, report: Report) -> None:
+    ours = replace(ours, name=f"talik beside {theirs.name}")
+    theirs_times, ours_times = side_by_side([theirs, ours], budget_s=plan.rival_s)
+    _against(report, [theirs_times], ours_times)
 
 
 def _finish(plan: Plan, report: Report) -> None:
@@ -373,7 +382,6 @@ def _finish(plan: Plan, report: Report) -> None:
         "count": plan.edition.count,
         "times": [each.summary() for each in report.times],
         "downloads": report.downloads,
-        "ratios": _ratios(plan, report),
         "said": report.said,
         "differences": report.differences,
         "skipped": report.skipped,
@@ -381,17 +389,6 @@ def _finish(plan: Plan, report: Report) -> None:
     (plan.folder / "service.json").write_text(json.dumps(document, indent=1))
     print(table(document))
     sys.exit(any(name.startswith("FAILED") for name in report.said))
-
-
-def _ratios(plan: Plan, report: Report) -> dict[str, float]:
-    """Our median over each other one: below 1 we are the faster."""
-    many = f", {plan.clients} clients"
-    pairs = [
-        ("talik", each.name) for each in report.times if not each.name.startswith("talik") and many not in each.name
-    ]
-    pairs = [("talik, polygon and area" if "polygon" in theirs else ours, theirs) for ours, theirs in pairs]
-    pairs += [(f"talik{many}", each.name) for each in report.times if each.name.endswith(many)][1:]
-    return {f"{ours} / {theirs}": report.p50(ours) / report.p50(theirs) for ours, theirs in pairs}
 
 
 if __name__ == "__main__":

@@ -3,24 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-_TIMED = ("", "p50 ms", "p95 ms", "p99 ms", "requests", "errors", "a second", "features", "kB")
+from load import Times
+
+_TIMED = ("", "p50 ms", "p95 ms", "p99 ms", "requests", "errors", "a second", "features", "kB", "ours / it")
 _DOWNLOADED = ("download", "MB", "first s", "s", "MB/s", "peak MB", "anonymous MB after")
+
+
+@dataclass(kw_only=True)
+class Report:
+    """What was measured."""
+
+    times: list[Times] = field(default_factory=list)
+    downloads: list[dict[str, Any]] = field(default_factory=list)
+    said: dict[str, Any] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
+
+    def add(self, times: Times) -> Times:
+        """Keep and show."""
+        self.times.append(times)
+        count, errors = len(times.seconds), len(times.errors)
+        print(f"  {times.name}: p50 {times.quantile_ms(0.5):.1f} ms of {count}, {errors} errors", flush=True)
+        return times
+
+    def ours(self, name: str) -> Times:
+        """What was measured of our own server under a name."""
+        return next(each for each in self.times if each.name == name)
 
 
 def table(document: Mapping[str, Any]) -> str:
     """Times, downloads, ratios, and what must be known to read them."""
     parts = [
         f"\n{document['edition']}: {document['count']:,} rows",
-        *_aligned(
-            ("", "p50 ms", "p95 ms", "p99 ms", "requests", "errors", "a second", "features", "kB"), _times(document)
-        ),
+        *_aligned(_TIMED, _times(document)),
+        "",
+        "ours / it: our p50, measured beside it, over its p50; below 1 ours is the faster",
         "",
         *_aligned(_DOWNLOADED, _downloads(document)),
-        "",
-        "p50 of ours over theirs (below 1: ours is the faster)",
-        *_aligned(("", "ratio"), ((name, f"{value:.3f}") for name, value in document["ratios"].items())),
         "",
         *(f"{name}: {_plain(value)}" for name, value in document["said"].items()),
         *(f"differs - {each}" for each in document["differences"]),
@@ -38,6 +60,7 @@ def _times(document: Mapping[str, Any]) -> Iterable[Sequence[str]]:
             str(each["requests"]),
             str(each["errors"]),
             *(_number(each[name]) for name in ("requests_per_s", "mean_features", "mean_kb")),
+            "-" if each["ours_over_it"] is None else f"{each['ours_over_it']:.3f}",
         )
 
 

@@ -38,6 +38,17 @@ COUNT = "select count(*) from water where st_intersects(geometry, {place}) {cond
 ONE_TEXT = """select json_build_object('type', 'FeatureCollection', 'features', json_agg(
  st_asgeojson(page.*, 'geometry', 7)::json))::text
  from (select * from water where st_intersects(geometry, {place}) {condition} limit 1000) page"""
+POSTGIS_DIFFERS = (
+    "PostGIS: loaded from the FlatGeobuf (scenes are one text); without 'in order' it is any 1,000 rows of the box, "
+    "with no next page; SQL makes GeoJSON of geometries alone, 'one text' the whole answer, in the server",
+    "tipg: orders by primary key, counts as we do, writes up to 9 digits of a coordinate",
+)
+PYGEOAPI_DIFFERS = (
+    "pygeoapi on GeoParquet: a copy with its `geo` key in the Arrow schema, scenes as text and no bbox column, for it "
+    "serves ours not at all; by points inside, strictly within the box; it may answer more features than the limit; "
+    "its numberMatched goes no further than the page",
+    "pygeoapi on FlatGeobuf: by GDAL's spatial index; counts nothing beside the page",
+)
 BOX = "st_makeenvelope($1, $2, $3, $4, 4326)"
 POLYGON = "st_geomfromgeojson($1)"
 

@@ -18,7 +18,7 @@ def outlines(count: int = COUNT, *, seed: int = 1, shift: float = 0.0) -> list[s
     random = np.random.default_rng(seed)
     xy = np.column_stack([random.uniform(-60, 60, count), random.uniform(50, 75, count)])
     radius = random.uniform(0.005, 0.05, count)
-    lakes = shapely.buffer(shapely.points(xy + (shift, 0.0)), radius, quad_segs=2)
+    lakes = shapely.buffer(shapely.points(xy + np.array([shift, 0.0])), radius, quad_segs=2)
     over = [
         shapely.MultiPolygon([shapely.box(179.9, y, 180, y + 0.1), shapely.box(-180, y, -179.9, y + 0.1)])
         for y in (60.0, 62.0, 64.0, 66.0, 68.0)

@@ -33,23 +33,37 @@ def serving(app: FastAPI) -> Iterator[str]:
         listener.close()
 
 
+class ServerProcess:
+    """`talik serve` as a process of its own, which can be killed; keywords are environment variables."""
+
+    def __init__(self, store_root: str, **environment: str) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port = free.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self._port}"
+        self._command = [sys.executable, "-m", "talik_stac.cli", "serve", "--port", str(self._port)]
+        self._environment = {**os.environ, "TALIK_LOCAL_JOBS": "0", "TALIK_STORE": store_root, **environment}
+
+    def __enter__(self) -> ServerProcess:
+        self.process = subprocess.Popen(
+            self._command, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        _wait_for(self._port, self.process)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(timeout=40)
+        finally:
+            self.process.kill()
+
+
 @contextmanager
 def serving_process(store_root: str, **environment: str) -> Iterator[str]:
     """Run `talik serve` as a process of its own: GDAL waits for answers with Python's lock held."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "talik_stac.cli", "serve", "--port", str(port), "--store", store_root]
-    settings = {"TALIK_LOCAL_JOBS": "0", **environment}
-    with subprocess.Popen(
-        command, env={**os.environ, **settings}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
-        try:
-            _wait_for(port, process)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            process.wait(timeout=30)
+    with ServerProcess(store_root, **environment) as server:
+        yield server.address
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:

@@ -27,7 +27,8 @@ class RecordedStacServer:
 
     `collections` may be left out: a minimal one is made for each collection that the items name.
     `requests` holds (method, path, body or query) of each request, `failures` answers that many requests with
-    503 first, `page_size` limits a page whatever the client asks for.
+    503 first, `page_size` limits a page whatever the client asks for. `redirects` (path -> address) and `files`
+    (path -> content, in ranges too) go before what an API answers.
     """
 
     def __init__(
@@ -39,6 +40,8 @@ class RecordedStacServer:
         page_size: int = 10,
         search: bool = True,
         failures: int = 0,
+        redirects: Mapping[str, str] | None = None,
+        files: Mapping[str, bytes] | None = None,
     ) -> None:
         self.items = [dict(item) for item in items]
         named = sorted({str(item["collection"]) for item in items})
@@ -47,6 +50,7 @@ class RecordedStacServer:
         self.conformance += [ITEM_SEARCH] if search else []
         self.conformance += [SORT] if sort and search else []
         self.sort, self.page_size, self.failures = sort, page_size, failures
+        self.redirects, self.files = dict(redirects or {}), dict(files or {})
         self.requests: list[tuple[str, str, Any]] = []
 
     def __enter__(self) -> Self:
@@ -126,7 +130,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
-        self._answer("GET", parts.path.rstrip("/"), query)
+        self._answer(self.command, parts.path.rstrip("/"), query)
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -140,6 +147,12 @@ class _Handler(BaseHTTPRequestHandler):
         if self.api.failures > 0:
             self.api.failures -= 1
             self._send(503, {"code": "503", "description": "not now"})
+            return
+        if path in self.api.redirects:
+            self._send(307, {}, Location=self.api.redirects[path])
+            return
+        if path in self.api.files:
+            self._send_file(self.api.files[path])
             return
         document = self._document(path, asked)
         if document is None:
@@ -166,13 +179,25 @@ class _Handler(BaseHTTPRequestHandler):
                 found = None
         return found
 
-    def _send(self, status: int, document: Mapping[str, Any]) -> None:
-        data = json.dumps(document).encode()
+    def _send(self, status: int, document: Mapping[str, Any], **headers: str) -> None:
+        self._send_bytes(status, json.dumps(document).encode(), **{"Content-Type": "application/json", **headers})
+
+    def _send_file(self, data: bytes) -> None:
+        asked = self.headers.get("Range")
+        if asked is None:
+            self._send_bytes(200, data)
+            return
+        first, last = asked.removeprefix("bytes=").split("-")
+        part = data[int(first) : int(last) + 1]
+        self._send_bytes(206, part, **{"Content-Range": f"bytes {first}-{int(first) + len(part) - 1}/{len(data)}"})
+
+    def _send_bytes(self, status: int, data: bytes, **headers: str) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
+        for name, value in {**headers, "Content-Length": str(len(data))}.items():
+            self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(data)
+        if self.command != "HEAD":
+            self.wfile.write(data)
 
 
 def _from_query(asked: Mapping[str, Any]) -> dict[str, Any]:

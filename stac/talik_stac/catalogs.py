@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from logging import getLogger
 from typing import Any
 
@@ -26,9 +27,11 @@ from shapely.geometry.base import BaseGeometry
 from urllib3 import Retry
 from urllib3.exceptions import HTTPError
 
+from talik_stac.catalog_io import GuardedIO, refusal
 from talik_stac.errors import ImageryError, NoScenesError
 from talik_stac.imagery import Bbox, Search, nearest
 from talik_stac.items import bbox_parts, item_datetime, parse_datetime, scene_from_item
+from talik_stac.outgoing import OutgoingError, check_href, resolved
 from talik_stac.scenes import Scene
 
 _PAGE = 100
@@ -50,6 +53,9 @@ class CatalogOptions:
     """More is taken for an area or season that is too large."""
     prefer_https: bool = False
     """Take an asset's alternate https href where there is one (CDSE: wants a token)."""
+    hosts: tuple[str, ...] | None = None
+    """Where requests may go and files may lie, as `outgoing.door` reads it; then no local path and no s3:// passes.
+    None: anywhere, as for a user on his own machine."""
 
 
 def scenes_from_catalog(  # noqa: PLR0913  (the words of a search, all but two by keyword)
@@ -67,7 +73,8 @@ def scenes_from_catalog(  # noqa: PLR0913  (the words of a search, all but two b
 
     `aoi` is lon/lat geometry split at the antimeridian, or a bbox. Scenes of unknown cloud cover pass; items
     that lack a band are left out with a warning, unless all do. Raises NoScenesError (what was searched, the
-    nearest date) and ImageryError (no answer, no STAC API, unknown collection, missing bands).
+    nearest date), ImageryError (no answer, no STAC API, unknown collection, missing bands) and OutgoingError (the
+    catalogue, or what it names, lies outside `options.hosts`).
     """
     if not url.startswith(("http://", "https://")):
         raise ImageryError(f"catalogue '{url}' is no address; expected https://... of a STAC API")
@@ -87,6 +94,8 @@ def scenes_from_catalog(  # noqa: PLR0913  (the words of a search, all but two b
         if not clear:
             raise _no_scenes(client, url, collection, geometry, search, cloudier=len(found))
     scenes = _scenes(clear, bands, chosen.prefer_https)
+    if chosen.hosts is not None:
+        _check_files(scenes, chosen.hosts)
     return sorted(scenes, key=lambda scene: (scene.datetime, scene.id))
 
 
@@ -98,7 +107,10 @@ def open_catalog(url: str, options: CatalogOptions) -> Client:
         status_forcelist=(429, 502, 503, 504),
         allowed_methods=None,  # a search is a POST that changes nothing
     )
-    io = StacApiIO(timeout=options.timeout_s, max_retries=retry)
+    if options.hosts is None:
+        io = StacApiIO(timeout=options.timeout_s, max_retries=retry)
+    else:
+        io = GuardedIO(options.hosts, timeout_s=options.timeout_s, retries=retry)
     client = Client.open(url, stac_io=io, modifier=_signer(url))
     if not client.conforms_to(ConformanceClasses.ITEM_SEARCH):
         raise ImageryError(
@@ -109,7 +121,7 @@ def open_catalog(url: str, options: CatalogOptions) -> Client:
 
 
 def _signer(url: str) -> Callable[[Any], None] | None:
-    """Planetary Computer's files open with signed URLs only; the package is theirs and optional."""
+    """Planetary Computer's files open with signed URLs only; the package is theirs, optional, and asks their host."""
     if "planetarycomputer" not in url:
         return None
     try:
@@ -123,7 +135,7 @@ def _signer(url: str) -> Callable[[Any], None] | None:
 def _said_clearly(url: str) -> Iterator[None]:
     """Turn what the network and the libraries raise into one line of ours."""
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _refusals():
             warnings.simplefilter("ignore", PystacClientWarning)
             yield
     except APIError as error:
@@ -137,6 +149,17 @@ def _said_clearly(url: str) -> Iterator[None]:
         raise ImageryError(
             f"{url} does not answer as a STAC API: {_line(error)}; expected the address of a landing page"
         ) from error
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Bring our refusal to light: the libraries wrap it as they do what the network raises."""
+    try:
+        yield
+    except Exception as error:
+        if (refused := refusal(error)) is not None:
+            raise refused from None
+        raise
 
 
 def _check_collection(client: Client, url: str, collection: str) -> None:
@@ -198,6 +221,20 @@ def _scenes(items: Sequence[dict[str, Any]], bands: Sequence[str], prefer_https:
     for reason in missing:
         logger.warning("left out: %s", reason)
     return scenes
+
+
+def _check_files(scenes: Sequence[Scene], hosts: Sequence[str]) -> None:
+    """Refuse what a catalogue must not make us open: only images on the allowed hosts. Raises OutgoingError."""
+    resolve = cache(resolved)  # a search names few hosts and many files
+    for scene in scenes:
+        hrefs = [band.href for band in scene.bands.values()]
+        hrefs += [scene.quality.href] if scene.quality is not None else []
+        for href in dict.fromkeys(hrefs):
+            try:
+                # No root: neither our store nor this machine is the catalogue's to read from.
+                check_href(href, store_root="", indexed_roots=(), allowed_hosts=hosts, resolve=resolve)
+            except OutgoingError as error:
+                raise OutgoingError(f"scene {scene.id}: {error}") from error
 
 
 def _no_scenes(

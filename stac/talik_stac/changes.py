@@ -88,7 +88,7 @@ def comparable(
     return a, b
 
 
-def between(  # noqa: PLR0913, PLR0917 - two editions, two tables
+def between(
     store: Store,
     a: Edition,
     b: Edition,

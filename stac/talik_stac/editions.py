@@ -6,6 +6,7 @@ import difflib
 import io
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -183,14 +184,17 @@ def load_edition(store: Store, edition_id: str) -> Edition:
     return _edition(edition, item)
 
 
-def list_editions(store: Store, landform: str | None = None) -> list[Edition]:
-    """All published editions, by landform, area, season and version."""
+def list_editions(
+    store: Store, landform: str | None = None, *, known: Mapping[str, Edition] | None = None
+) -> list[Edition]:
+    """All published editions, by landform, area, season and version; those that are `known` by id are not read."""
     prefix = "inventories" if landform is None else f"inventories/{landform}"
     found = []
     for key in store.list(prefix):
         parts = key.split("/")
         if len(parts) == 4 and parts[3] == "item.json" and _ID.fullmatch(parts[2]):
-            found.append(_edition(EditionId.parse(parts[2]), json.loads(store.get(key))))
+            at_hand = (known or {}).get(parts[2])
+            found.append(at_hand or _edition(EditionId.parse(parts[2]), json.loads(store.get(key))))
     return sorted(found, key=lambda e: (e.landform, e.area, e.season_start, e.version))
 
 

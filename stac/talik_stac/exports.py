@@ -130,7 +130,7 @@ def _shp(frame: geopandas.GeoDataFrame, path: Path) -> None:
     short = frame.rename(columns=SHAPEFILE_NAMES).set_crs(_LONLAT, allow_override=True)
     for column in ("obs_start", "obs_end"):
         short[column] = short[column].dt.strftime(_TIME)
-    short["scenes"] = short["scenes"].map(_fitting)
+    short["scenes"] = short["scenes"].map(fitting)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         base = Path(folder) / path.stem
         driver = {"driver": "ESRI Shapefile", "engine": "pyogrio", "geometry_type": "Polygon"}
@@ -142,7 +142,7 @@ def _shp(frame: geopandas.GeoDataFrame, path: Path) -> None:
                 archive.write(part, part.name)
 
 
-def _fitting(names: str) -> str:
+def fitting(names: str) -> str:
     """Shorten a list of names to what a .dbf holds, by whole names and with a count of the rest."""
     if len(names.encode()) <= TEXT_BYTES:
         return names

@@ -35,14 +35,19 @@ class Groups:
 
 
 class InventoryReader:
-    """The inventory of one edition; picklable parts only, safe to share between threads.
+    """The inventory of one edition; safe to share between threads.
 
     The footer is read once and kept: what is published never changes.
     """
 
-    def __init__(self, store: Store, edition: Edition) -> None:
-        """Read the footer. Raises EditionError where the file is damaged, StoreError where it cannot be reached."""
+    def __init__(self, store: Store, edition: Edition, *, shelf: ColumnShelf | None = None) -> None:
+        """Read the footer. Raises EditionError where the file is damaged, StoreError where it cannot be reached.
+
+        `shelf` keeps columns that were read before.
+        """
         self.edition = edition
+        self._shelf = shelf or ColumnShelf(most_bytes=0)
+        self._name = name_of(edition)
         self._store = store
         self._key = f"{edition.prefix}/inventory.parquet"
         self._size = _asset_size(edition)
@@ -79,9 +84,16 @@ class InventoryReader:
 
     def read(self, group: int, columns: Sequence[str]) -> pa.Table:
         """Read columns of one row group, in the order of `columns`."""
-        with self._open() as file:
-            table = file.read_row_group(group, columns=list(columns), use_threads=False)
-        return table.select(list(columns))
+        there = {column: self._shelf.get((self._name, group, column)) for column in columns}
+        missing = [column for column, values in there.items() if values is None]
+        if missing:
+            with self._open() as file:
+                table = file.read_row_group(group, columns=missing, use_threads=False)
+            for column in missing:
+                there[column] = table[column]
+                self._shelf.put((self._name, group, column), table[column])
+        fields = [self.schema.field(column) for column in columns]
+        return pa.table([there[column] for column in columns], schema=pa.schema(fields))
 
     def rows_in(self, boxes: Sequence[Box] | None, columns: Sequence[str]) -> Iterator[pa.Table]:
         """Yield the rows whose bounds touch one of the boxes, group by group; None: all rows."""
@@ -170,29 +182,62 @@ class StoreFile(io.RawIOBase):
         return len(data)
 
 
-class Readers:
-    """The readers of the editions that were asked for last: their footers stay in memory, nothing else."""
+class ColumnShelf:
+    """Columns of row groups that were read last, up to so many bytes: a page, a count and a tile read the same ones."""
 
-    def __init__(self, store: Store, *, most: int = 64) -> None:
+    def __init__(self, *, most_bytes: int) -> None:
+        """0 keeps nothing."""
+        self._most, self._bytes = most_bytes, 0
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[str, int, str], pa.ChunkedArray] = OrderedDict()
+
+    def get(self, key: tuple[str, int, str]) -> pa.ChunkedArray | None:
+        """The column of (inventory, group, name), None where it is not here."""
+        with self._lock:
+            values = self._kept.get(key)
+            if values is not None:
+                self._kept.move_to_end(key)
+            return values
+
+    def put(self, key: tuple[str, int, str], values: pa.ChunkedArray) -> None:
+        """Keep a column; those used longest ago make room."""
+        with self._lock:
+            if key in self._kept or values.nbytes > self._most:
+                return
+            self._kept[key] = values
+            self._bytes += values.nbytes
+            while self._bytes > self._most:
+                self._bytes -= self._kept.popitem(last=False)[1].nbytes
+
+
+class Readers:
+    """The readers of the editions that were asked for last: their footers stay in memory, and some columns."""
+
+    def __init__(self, store: Store, *, most: int = 64, shelf_bytes: int = 64_000_000) -> None:
         """Keep at most `most` footers."""
         self._store, self._most = store, most
+        self._shelf = ColumnShelf(most_bytes=shelf_bytes)
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, InventoryReader] = OrderedDict()
 
     def of(self, edition: Edition) -> InventoryReader:
         """Return the reader of an edition."""
-        # The configuration tells an edition from one of the same name in a store that was made anew.
-        key = f"{edition.id} {edition.configuration} {edition.item['properties'].get('created')}"
+        key = name_of(edition)
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        reader = InventoryReader(self._store, edition)
+        reader = InventoryReader(self._store, edition, shelf=self._shelf)
         with self._lock:
             self._kept[key] = reader
             while len(self._kept) > self._most:
                 self._kept.popitem(last=False)
         return reader
+
+
+def name_of(edition: Edition) -> str:
+    """What tells an edition from one of the same id in a store that was made anew."""
+    return f"{edition.id} {edition.configuration} {edition.item['properties'].get('created')}"
 
 
 def box_array(table: pa.Table) -> NDArray[np.float64]:

@@ -246,6 +246,7 @@ def test_a_simulated_inventory_is_called_so(own: Path) -> None:
     assert "delta simulated" in read(client.get("/")).text
     assert "coast simulated" not in read(client.get("/")).text
     assert read(client.get(f"/editions/{NEWEST}")).all("h1")[0].text.startswith("Simulated: ")
+    assert read(client.get(f"/collections/{NEWEST}/items")).all("span", **{"class": "badge"})
     assert "Simulated" not in read(client.get("/editions/water-coast-2021-v1")).text
 
 
@@ -312,8 +313,7 @@ def test_a_feature_has_a_page(client: TestClient, collection: str) -> None:
 
 
 def test_the_page_of_the_api_names_every_path(client: TestClient) -> None:
-    text = read(client.get("/api.html")).text
-    assert [path for path in client.get("/api").json()["paths"] if path not in text] == []
+    assert set(client.get("/api").json()["paths"]) <= set(read(client.get("/api.html")).text.split())
 
 
 def many(root: Path, count: int) -> None:
@@ -361,15 +361,12 @@ def test_the_arctic_map_has_the_pole_in_its_middle_and_greenwich_below() -> None
     ]
     pole, greenwich, east = world_map(spots).spots
     assert (pole.x, pole.y) == (500, 500)
-    assert greenwich.x == 500
-    assert greenwich.y > 600
-    assert east.x > 600
-    assert east.y == 500
+    assert greenwich.y - 500 == east.x - 500 > 100
+    assert (greenwich.x, east.y) == (500, 500)
 
 
 def test_an_edition_in_the_south_is_shown_on_the_whole_world() -> None:
-    here = Spot(title="x", href="#", geometry={"type": "Point", "coordinates": [90, -45]})
-    world = world_map([here])
+    world = world_map([Spot(title="x", href="#", geometry={"type": "Point", "coordinates": [90, -45]})])
     assert not world.polar
     assert (world.spots[0].x, world.spots[0].y) == (750, 375)
 
@@ -395,13 +392,8 @@ def test_a_path_returns_to_its_points_and_a_tiny_ring_is_a_dot() -> None:
     assert path_of(shapely.box(5, 5, 5.1, 5.1)) == "M5 5h2v2h-2z"
 
 
-@pytest.mark.parametrize(
-    ("count", "text"), [(None, ""), (999, "999 B"), (1000, "1 kB"), (999_600, "1 MB"), (1_449_973_232, "1.45 GB")]
-)
-def test_sizes_read_as_file_managers_write_them(count: int | None, text: str) -> None:
-    assert size(count) == text
-
-
-@pytest.mark.parametrize(("area_m2", "text"), [(12_345, "0.0123"), (7.21e6, "7.21"), (104_167_382_550.7, "104,167")])
-def test_areas_are_in_square_kilometres(area_m2: float, text: str) -> None:
-    assert square_km(area_m2) == text
+def test_sizes_and_areas_read_as_people_write_them() -> None:
+    sizes = {None: "", 999: "999 B", 1000: "1 kB", 999_600: "1 MB", 1_449_973_232: "1.45 GB"}
+    assert {count: size(count) for count in sizes} == sizes
+    areas = {12_345.0: "0.0123", 7.21e6: "7.21", 104_167_382_550.7: "104,167"}
+    assert {area_m2: square_km(area_m2) for area_m2 in areas} == areas

@@ -127,8 +127,8 @@ def test_row_groups_have_their_size_and_lie_together(many: Many) -> None:
     _, parquet, _, _ = many
     file = pq.ParquetFile(parquet)
     sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
-    assert sizes == [ROW_GROUP] * 3
-    lon = [file.read_row_group(number, columns=["lon"])["lon"].to_numpy() for number in range(3)]
+    assert sizes == [ROW_GROUP] * 12
+    lon = [file.read_row_group(number, columns=["lon"])["lon"].to_numpy() for number in range(12)]
     # The curve over the world visits the north-west, then the north-east: groups share little of the circle.
     assert max(np.ptp(each) for each in lon) < 200
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
+ASKED = "talik.method"
+"""Where a route finds the method that the client used: some answer HEAD themselves."""
+
+
 class _HeadSentError(OSError):
     """Ends an answer whose head was all that was asked for."""
 
@@ -32,7 +36,7 @@ class HeadRequests:
                 sent = True
 
         try:
-            await self.app({**scope, "method": "GET"}, receive, head_only)
+            await self.app({**scope, "method": "GET", ASKED: "HEAD"}, receive, head_only)
         except Exception:
             if not sent:
                 raise

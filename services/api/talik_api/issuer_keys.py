@@ -72,16 +72,16 @@ class KeySet:
 
         if self.pem is not None:
             return self.pem
-        fitting = self._fitting(key_id, algorithm)
+        fitting = self.fitting(key_id, algorithm)
         if self.url is not None and self._wants_fetch(missing=not fitting):
             self._refresh()
-            fitting = self._fitting(key_id, algorithm)
+            fitting = self.fitting(key_id, algorithm)
         # A token without key id is believed only where one key can be meant.
         if len(fitting) != 1:
             raise jwt.PyJWKSetError("no key of the issuer fits")
         return jwt.PyJWK(fitting[0], algorithm=algorithm)
 
-    def _fitting(self, key_id: object, algorithm: str) -> list[dict[str, Any]]:
+    def fitting(self, key_id: object, algorithm: str) -> list[dict[str, Any]]:
         family = _FAMILIES[algorithm[:2]]
         return [
             key
@@ -112,7 +112,7 @@ class KeySet:
     def _fetch(self, now: float) -> None:
         import requests
 
-        from talik_api.outgoing import Limits, OutgoingError, session
+        from talik_stac.outgoing import Limits, OutgoingError, session
 
         try:
             with session(self.allowed_hosts, limits=Limits(max_bytes=_LARGEST_JWKS, total_s=10)) as client:

@@ -16,7 +16,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from talik_api.access import KeysUnavailableError
 from talik_api.cql import FilterError
 from talik_api.formats import FormatError, NotAcceptableError
-from talik_api.outgoing import OutgoingError
 from talik_stac.errors import (
     AoiError,
     EditionError,
@@ -31,6 +30,7 @@ from talik_stac.errors import (
     TalikError,
 )
 from talik_stac.jobs import JobError, NoJobError
+from talik_stac.outgoing import OutgoingError
 
 _log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"

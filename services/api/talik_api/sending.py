@@ -16,9 +16,7 @@ AT_ONCE = 4_000_000
 """Bytes up to which an answer is sent whole, with its length."""
 
 
-def send(
-    service: Service, request: Request, chunks: Iterator[bytes], media_type: str, headers: dict[str, str], *, name: str
-) -> Response:
+def send(service: Service, chunks: Iterator[bytes], media_type: str, headers: dict[str, str], *, name: str) -> Response:
     """Send an answer; `name` is that of the file where it becomes one on Lambda."""
     first: list[bytes] = []
     size = 0

@@ -20,6 +20,11 @@ from talik_stac.store import Store, open_store
 
 FRESH_S = 1.0
 """For so long a listing of the editions is taken for true: on S3 it is many requests."""
+KNOWN_S = 60.0
+"""For so long an edition's item is taken for true: it is never rewritten, but a store may be made anew."""
+
+MAKERS = 2
+"""Files that are made at once."""
 
 
 class EditionShelf:
@@ -31,12 +36,16 @@ class EditionShelf:
         self._lock = threading.Lock()
         self._listed: list[Edition] = []
         self._until = float("-inf")
+        self._known_until = float("-inf")
 
     def all(self) -> list[Edition]:
         """Every edition, by landform, area, season and version."""
         with self._lock:
             if self._clock() >= self._until:
-                self._listed = list_editions(self._store)
+                if self._clock() >= self._known_until:
+                    self._listed, self._known_until = [], self._clock() + KNOWN_S
+                known = {edition.id: edition for edition in self._listed}
+                self._listed = list_editions(self._store, known=known)
                 self._until = self._clock() + self._fresh_s
             return self._listed
 
@@ -63,6 +72,8 @@ class Service:
     access: AccessRules
     executor: JobExecutor | None
     """Who runs jobs; None where this process takes none."""
+    makers: threading.BoundedSemaphore
+    """Whoever has a file made by GDAL holds one of these."""
     on_lambda: bool = False
     """Answers hold 6 MB at most and pass through JSON."""
 
@@ -85,7 +96,14 @@ def make_service(settings: ApiSettings, *, on_lambda: bool = False) -> Service:
         shelf=EditionShelf(store),
         readers=Readers(store),
         access=rules_of(settings),
-        executor=LocalExecutor(store.root, max_running=settings.local_jobs) if local else None,
+        executor=LocalExecutor(
+            store.root,
+            max_running=settings.local_jobs,
+            options=[word for host in settings.catalogue_hosts for word in ("--catalogue-host", host)],
+        )
+        if local
+        else None,
+        makers=threading.BoundedSemaphore(MAKERS),
         on_lambda=on_lambda,
     )
 

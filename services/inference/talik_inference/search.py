@@ -16,7 +16,7 @@ from talik_inference.read import with_grids
 from talik_inference.season import Season
 from talik_inference.zones import native_lattice
 from talik_stac.aoi import AreaOfInterest
-from talik_stac.catalogs import scenes_from_catalog
+from talik_stac.catalogs import CatalogOptions, scenes_from_catalog
 from talik_stac.imagery import no_scenes_error, scenes_from_index
 from talik_stac.scenes import Scene
 from talik_stac.store import Store
@@ -28,6 +28,8 @@ class Imagery:
 
     collection: str
     catalog: str | None = None
+    hosts: tuple[str, ...] | None = None
+    """Where the catalogue and its files may lie (`CatalogOptions.hosts`); None: anywhere. Never changes a result."""
 
     def described(self) -> dict[str, str | None]:
         """For the record of a run."""
@@ -59,7 +61,10 @@ class Wanted:
 
 
 def find_scenes(wanted: Wanted, store: Store) -> Found:
-    """Search the season's scenes over the area and the model's context around it. Raises NoScenesError."""
+    """Search the season's scenes over the area and the model's context around it.
+
+    Raises NoScenesError, ImageryError, OutgoingError.
+    """
     if wanted.imagery.catalog is None:
         return _from_index(wanted, store)
     return _from_catalog(wanted, wanted.imagery.catalog)
@@ -88,6 +93,7 @@ def _from_catalog(wanted: Wanted, url: str) -> Found:
             start=start,
             end=end,
             max_cloud_percent=wanted.max_cloud_percent,
+            options=CatalogOptions(hosts=wanted.imagery.hosts),
         )
         return [with_grids(scene) for scene in found]
 

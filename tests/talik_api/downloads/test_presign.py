@@ -53,8 +53,9 @@ def test_a_bucket_with_dots_in_its_name_is_named_in_the_path(
     monkeypatch: pytest.MonkeyPatch, s3_environment: str
 ) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL")
+    monkeypatch.setenv("AWS_REGION", "eu-north-1")
     address = presigned(open_store("s3://data.example.org/p"), "x", 60, "x", "text/plain")
-    assert address.startswith("https://s3.us-east-1.amazonaws.com/data.example.org/p/x?")
+    assert address.startswith("https://s3.eu-north-1.amazonaws.com/data.example.org/p/x?")
 
 
 def test_public_data_get_a_plain_address(bucket: Store, monkeypatch: pytest.MonkeyPatch) -> None:

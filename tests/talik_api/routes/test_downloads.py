@@ -10,11 +10,9 @@ import re
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,6 @@ import httpx
 import numpy as np
 import pytest
 import shapely
-import uvicorn
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -273,7 +270,7 @@ def test_an_edition_without_a_year_of_publication_has_no_datacite(tmp_path: Path
     with client_of(store) as client:
         answer = client.get(f"/editions/{edition.id}/metadata/datacite")
         assert answer.status_code == 409
-        assert "publication" in answer.json()["detail"]
+        assert "published, which DataCite demands" in answer.json()["detail"]
         assert "last-modified" not in client.get(f"/editions/{edition.id}/files/inventory.fgb").headers
 
 
@@ -312,22 +309,6 @@ def test_head_of_a_file_in_a_bucket_is_answered_here(in_s3: Shown) -> None:
     assert answer.headers["accept-ranges"] == "bytes"
 
 
-@contextmanager
-def serving(store: Store) -> Iterator[str]:
-    """The service on a real socket; its address."""
-    app = create_app(ApiSettings(store=store.root, local_jobs=0))
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", access_log=False, lifespan="off"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(10)
-
-
 @pytest.fixture(scope="module")
 def mapped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, Edition, str]]:
     """An edition with probability that was really mapped, and the address of a server that shows it."""
@@ -336,23 +317,12 @@ def mapped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, Ed
     water = np.random.default_rng(1).random((60, 60)) > 0.7
     world.add("a_20210715", paint(np.kron(water, np.ones((10, 10), bool))), grid)
     edition = world.map(around(grid, 0.001)).edition
-    with serving(open_store(world.root)) as address:
-        yield world, edition, address
+    # A process of its own: GDAL holds this one's lock while it waits for an answer.
+    with server_process(open_store(world.root)) as server:
+        yield world, edition, server.url
 
 
-@pytest.fixture
-def gdal_cache() -> Iterator[None]:
-    """GDAL remembers files of other servers by their address."""
-    names = ("GDAL_DISABLE_READDIR_ON_OPEN", "CPL_VSIL_CURL_NON_CACHED")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ["GDAL_DISABLE_READDIR_ON_OPEN"] = "EMPTY_DIR"
-    yield
-    for name, value in before.items():
-        if value is None:
-            os.environ.pop(name, None)
-
-
-def test_gdal_reads_a_flatgeobuf_by_ranges(mapped: tuple[World, Edition, str], gdal_cache: None) -> None:
+def test_gdal_reads_a_flatgeobuf_by_ranges(mapped: tuple[World, Edition, str]) -> None:
     import geopandas
     import pyogrio
 
@@ -367,14 +337,14 @@ def test_gdal_reads_a_flatgeobuf_by_ranges(mapped: tuple[World, Edition, str], g
     assert sorted(found["id"]) == sorted(expected["id"])
 
 
-def test_rasterio_reads_a_window_of_a_probability_cog(mapped: tuple[World, Edition, str], gdal_cache: None) -> None:
+def test_rasterio_reads_a_window_of_a_probability_cog(mapped: tuple[World, Edition, str]) -> None:
     import rasterio
     from rasterio.windows import Window
 
     world, edition, address = mapped
-    path = world_path = sorted((Path(world.root) / edition.prefix / "probability").glob("*.tif"))[0]
+    path = sorted((Path(world.root) / edition.prefix / "probability").glob("*.tif"))[0]
     window = Window(10, 20, 100, 50)
-    url = f"/vsicurl/{address}/editions/{edition.id}/files/probability/{world_path.name}"
+    url = f"/vsicurl/{address}/editions/{edition.id}/files/probability/{path.name}"
     with rasterio.open(url) as remote, rasterio.open(path) as local:
         assert remote.shape == local.shape
         np.testing.assert_array_equal(remote.read(1, window=window), local.read(1, window=window))
@@ -385,7 +355,7 @@ def test_geopandas_reads_the_inventory_over_http(mapped: tuple[World, Edition, s
 
     import geopandas
 
-    world, edition, address = mapped
+    _, edition, address = mapped
     data = httpx.get(f"{address}/editions/{edition.id}/files/inventory.parquet").content
     assert len(geopandas.read_parquet(io.BytesIO(data))) == edition.count
 
@@ -426,7 +396,7 @@ def test_a_download_goes_on_where_it_was_when_the_server_is_killed(tmp_path: Pat
     got = bytearray()
     with server_process(store) as server, httpx.stream("GET", f"{server.url}{path}") as answer:
         tag, size = answer.headers["etag"], int(answer.headers["content-length"])
-        with pytest.raises(httpx.RemoteProtocolError):
+        with suppress(httpx.RemoteProtocolError, httpx.ReadError):
             for chunk in answer.iter_raw():
                 got += chunk
                 if len(got) > 2_000_000:

@@ -274,7 +274,10 @@ def test_geopandas_reads_each_format_with_the_same_rows(
 def test_a_file_without_a_limit_holds_every_match(client: TestClient, lakes: geopandas.GeoDataFrame) -> None:
     answer = client.get(EDITION, params={"f": "parquet"})
     assert len(geopandas.read_parquet(io.BytesIO(answer.content))) == len(lakes)
-    assert answer.headers["content-disposition"] == 'attachment; filename="water-test-2020-v1.parquet"'
+    assert [each.status_code for each in answer.history] == [307]  # to the published file
+    made = client.get(EDITION, params={"f": "parquet", "bbox": "-180,-90,180,90"})
+    assert made.headers["content-disposition"] == 'attachment; filename="water-test-2020-v1.parquet"'
+    assert len(geopandas.read_parquet(io.BytesIO(made.content))) == len(lakes)
     page = client.get(EDITION).json()
     assert page["numberReturned"] == 1000
     assert page["numberMatched"] == len(lakes)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from making import grid_at
-from serving import serving
-from talik_api.app import create_app
+from making import grid_at, write_tif
 from talik_api.settings import ApiSettings
+from talik_inference.indexing import IndexOptions, index_files
+from talik_inference.sidecar import Said
 from talik_stac.imagery import write_index
 from talik_stac.store import open_store
 from world import World, around, paint
@@ -62,6 +66,8 @@ def make_world(folder: Path) -> World:
     world.add("left_20210701", paint(water), LEFT, cloud_cover=5.0)
     world.add("right_20210710", paint(water), RIGHT, cloud_cover=20.0)
     world.map(around(LEFT), block_px=256)
+    single = write_tif(folder / "imagery" / "green_20210701.tif", paint(water)[:1], LEFT, nodata=0)
+    index_files(open_store(world.root), [single], IndexOptions(collection="single", said=Said(bands=("green",))))
     write_index(open_store(world.root), "many", [many_item(number) for number in range(MANY)])
     return world
 
@@ -79,6 +85,22 @@ def stac_world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture(scope="session")
 def address(stac_world: World) -> Iterator[str]:
-    """Where the service listens."""
-    with serving(create_app(settings_of(stac_world))) as found:
-        yield found
+    """Where the service listens: a process of its own, for GDAL keeps Python's lock while it waits for an answer."""
+    settings = settings_of(stac_world)
+    environment = {
+        **os.environ,
+        "TALIK_STORE": settings.store,
+        "TALIK_IMAGERY_ROOTS": ",".join(settings.imagery_roots),
+        "TALIK_LOCAL_JOBS": "0",
+    }
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(64)  # clients wait until the process is there
+        port, number = listener.getsockname()[1], listener.fileno()
+        command = [sys.executable, "-m", "uvicorn", "--factory", "talik_api.app:create_app", "--fd", str(number)]
+        server = subprocess.Popen([*command, "--log-level", "warning"], pass_fds=[number], env=environment)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(20)

@@ -31,7 +31,7 @@ def ids(found: Any) -> list[str]:
 
 
 def test_pystac_client_finds_every_collection(client: Client) -> None:
-    assert {each.id for each in client.get_collections()} == {"inventories-water", "many", "test"}
+    assert {each.id for each in client.get_collections()} == {"inventories-water", "many", "single", "test"}
     assert client.get_collection("test").extent.spatial.bboxes[0][0] == pytest.approx(12.648, abs=1e-3)
 
 
@@ -84,7 +84,9 @@ def test_every_parameter_at_once_gives_what_a_loop_gives(client: Client) -> None
 
 def test_cql2_text_and_json_agree_over_http(client: Client) -> None:
     text = client.search(
-        collections=["many"], filter="platform = 'platform_1' AND eo:cloud_cover BETWEEN 2 AND 4", filter_lang="cql2-text"
+        collections=["many"],
+        filter="platform = 'platform_1' AND eo:cloud_cover BETWEEN 2 AND 4",
+        filter_lang="cql2-text",
     )
     tree = {
         "op": "and",
@@ -105,15 +107,17 @@ def test_editions_are_items_whose_files_can_be_had(client: Client, address: str)
     assert item.assets["inventory-parquet"].href == f"{address}/editions/{item.id}/files/inventory.parquet"
     probability = next(asset.href for key, asset in item.assets.items() if key.startswith("probability"))
     with rasterio.open(probability) as source:
-        assert source.read(1).max() == 250
+        assert set(np.unique(source.read(1))) <= {50, 200, 255}
+        assert source.nodata == 255
 
 
 def test_an_item_s_asset_opens_in_gdal_through_the_service(client: Client, stac_world: World) -> None:
     item = client.get_collection("test").get_item("left_20210701")
     assert item.get_self_href().endswith("/stac/collections/test/items/left_20210701")
-    with rasterio.open(item.assets["image"].href) as remote, rasterio.open(
-        stac_world.folder / "imagery" / "left_20210701.tif"
-    ) as local:
+    with (
+        rasterio.open(item.assets["image"].href) as remote,
+        rasterio.open(stac_world.folder / "imagery" / "left_20210701.tif") as local,
+    ):
         np.testing.assert_array_equal(remote.read(), local.read())
         assert remote.crs == local.crs
 
@@ -137,10 +141,12 @@ def test_odc_stac_loads_items_of_a_search(client: Client) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_stackstac_stacks_items_of_a_search(client: Client) -> None:
+    # stackstac reads files of one band only, and knows proj:epsg but not the newer proj:code
     import stackstac
 
-    stack = stackstac.stack(client.search(collections=["test"]).item_collection(), assets=["image"], rescale=False)
-    assert stack.sizes["time"] == 2
+    found = client.search(collections=["single"]).item_collection()
+    stack = stackstac.stack(found, assets=list(found[0].assets), epsg=32633, rescale=False)
+    assert stack.sizes["time"] == 1
     assert float(stack.isel(band=0).max().compute()) == WATER[0]
 
 

@@ -98,11 +98,11 @@ class _Layer:
         return pa.table([*columns, wkb], names=[*(short.get(name, name) for name in names), "geometry"])
 
     def _batches(self, failures: list[Exception]) -> Iterator[pa.RecordBatch]:
-        from talik_stac.inventory import _regrouped
+        from talik_stac.inventory import regrouped
 
         try:
             # Batches of one size, since GeoPackage and Shapefile grow by batches: other cuts would give other bytes.
-            for table in _regrouped(self.answer.tables):
+            for table in regrouped(self.answer.tables):
                 self.check()
                 yield from self._converted(table).combine_chunks().to_batches()
         except Exception as error:
@@ -164,13 +164,13 @@ def _zipped_shapefile(answer: Answer, folder: Path) -> Path:
 
 def _shapefile_column(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
     """Times and lists as text; a .dbf has neither."""
-    from talik_stac.exports import _fitting
+    from talik_stac.exports import fitting
 
     if pa.types.is_timestamp(column.type):
         return time_texts(column)
     if is_text_list(column.type):
         texts = list_texts(column).to_pylist()
-        return pa.array([None if text is None else _fitting(text) for text in texts], pa.string())
+        return pa.array([None if text is None else fitting(text) for text in texts], pa.string())
     return column
 
 

@@ -18,18 +18,18 @@ def write_parquet(answer: Answer) -> Iterator[bytes]:
     """Write row groups of ROW_GROUP rows with a bbox column; bounds and types of the geometries stand in the footer."""
     import pyarrow.parquet as pq
 
-    from talik_stac.inventory import ROW_GROUP, _bbox_column, _Bounds, _regrouped, geo_metadata
+    from talik_stac.inventory import PARQUET, ROW_GROUP, bbox_column, Bounds, regrouped, geo_metadata
 
-    schema, bounds, types = _schema(answer), _Bounds(), set[str]()
+    schema, bounds, types = _schema(answer), Bounds(), set[str]()
     sink = _Sink()
-    with pq.ParquetWriter(sink, schema, compression="zstd", compression_level=3, version="2.6") as writer:
-        for table in _regrouped(answer.tables):
+    with pq.ParquetWriter(sink, schema, **PARQUET) as writer:
+        for table in regrouped(answer.tables):
             wkb = moved_wkb(table, answer.crs)
             shapes = shapely.from_wkb(wkb.to_numpy(zero_copy_only=False))
             boxes = shapely.bounds(shapes)
             columns = [table[name] for name in schema.names if name != "bbox"]
             columns[schema.get_field_index("geometry")] = wkb
-            row_group = pa.table([*columns, _bbox_column(boxes)], schema=schema)
+            row_group = pa.table([*columns, bbox_column(boxes)], schema=schema)
             writer.write_table(row_group, row_group_size=ROW_GROUP)
             bounds.take(boxes)
             types |= {"MultiPolygon" if kind == 6 else "Polygon" for kind in np.unique(shapely.get_type_id(shapes))}

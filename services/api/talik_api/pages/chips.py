@@ -27,10 +27,15 @@ def has_pictures(service: Service, request: Request, edition: Edition) -> bool:
     return indexed and service.store.exists(f"imagery/{collection}/items.parquet")
 
 
+def edition_of(layer: Layer, feature_id: str) -> Edition | None:
+    """The edition of a collection that a feature is of."""
+    named = feature_id.rpartition(":")[0] if layer.qualified else layer.id
+    return next((each for each in layer.editions if each.id == named), None)
+
+
 def chip_address(service: Service, request: Request, layer: Layer, feature_id: str) -> str | None:
     """The picture of a feature of a collection; None where there is none."""
-    named = feature_id.rpartition(":")[0] if layer.qualified else layer.id
-    edition = next((each for each in layer.editions if each.id == named), None)
+    edition = edition_of(layer, feature_id)
     if edition is None or not has_pictures(service, request, edition):
         return None
     return f"{service.base_url(request)}/collections/{part(layer.id)}/items/{part(feature_id)}/chip.png"

@@ -16,10 +16,12 @@ from talik_api.crs import CRS84
 from talik_api.features.answer import Found
 from talik_api.features.layers import Layer
 from talik_api.features.queryables import QUERYABLES
-from talik_api.pages.chips import chip_address
+from talik_api.pages.chips import chip_address, edition_of
+from talik_api.pages.glance import is_simulated, runs_of
 from talik_api.pages.render import render
 from talik_api.pages.sketch import Sketch, sketch, sketch_of
 from talik_api.service import Service
+from talik_stac.editions import Edition
 
 ROWS_SHOWN = 1000
 """A browser shows no more rows in reasonable time."""
@@ -40,6 +42,7 @@ def features_page(
         request,
         "features.html",
         layer=layer,
+        simulated=not layer.qualified and _simulated(service, request, layer.editions[0]),
         found=found,
         columns=[QUERYABLES[name] for name in names],
         rows=[[shown(row[name]) for name in names] for row in rows],
@@ -52,11 +55,13 @@ def features_page(
 
 def feature_page(service: Service, request: Request, layer: Layer, feature: Mapping[str, Any]) -> Response:
     """One feature; `feature` is its GeoJSON."""
+    edition = edition_of(layer, str(feature["id"]))
     return render(
         service,
         request,
         "feature.html",
         layer=layer,
+        simulated=edition is not None and _simulated(service, request, edition),
         feature=feature,
         properties=[(_described(name), shown(value)) for name, value in feature["properties"].items()],
         sketch=_outline(request, feature),
@@ -77,6 +82,10 @@ def shown(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(shown, value[:5])) + (f" and {len(value) - 5} more" if len(value) > 5 else "")
     return str(value)
+
+
+def _simulated(service: Service, request: Request, edition: Edition) -> bool:
+    return is_simulated(edition, runs_of(service, request, [edition]).get(edition.id, {}))
 
 
 def _first_rows(found: Found) -> pa.Table:

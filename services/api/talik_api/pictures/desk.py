@@ -12,10 +12,10 @@ from typing import Any, BinaryIO, TypeVar, cast
 
 from fastapi import Request
 
-from talik_api import outgoing
 from talik_api.pictures.remote import CHUNK, RemoteFile
 from talik_api.problems import Problem
 from talik_api.service import Service
+from talik_stac import outgoing
 
 T = TypeVar("T")
 WAIT_S = 20.0

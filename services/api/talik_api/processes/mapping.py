@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from talik_api.access import Principal
-from talik_api.outgoing import check_url
 from talik_api.problems import Problem
 from talik_api.quotas import book, check_running, release
 from talik_api.service import Service
 from talik_stac.jobs import Job, list_jobs, submit
 from talik_stac.map_inputs import parse_map_inputs
+from talik_stac.outgoing import check_url
 
 
 def submit_mapping(service: Service, principal: Principal, given: Any) -> Job:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Body, Path, Query, Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from talik_api.crs import SUPPORTED, checked_crs, pyproj_crs
 from talik_api.features.answer import Found, answer, find_object, layer_of
@@ -20,6 +21,10 @@ from talik_api.sending import send, tag_of, unchanged
 from talik_api.service import Served, Service
 
 router = APIRouter(tags=["Features"])
+MOST_IN_FILE = 2_000_000
+"""Features of a FlatGeobuf, GeoPackage or Shapefile that is made on request: GDAL holds 100-240 bytes of each."""
+TURN_S = 60.0
+"""How long a request waits for its turn to have a file made."""
 GEOJSON = "application/geo+json"
 _OFFERED = ", ".join(FORMATS)
 
@@ -143,7 +148,7 @@ def item(
         return Response(body, 200, headers, GEOJSON)
     written = form.write(Answer(schema=row.schema, tables=iter([row]), crs=pyproj_crs(wanted), name=layer.id))
     headers |= _disposition(form, layer.id)
-    return send(service, request, written, form.media_type, headers, name=f"{layer.id}{form.extension}")
+    return send(service, written, form.media_type, headers, name=f"{layer.id}{form.extension}")
 
 
 def _answered(service: Service, request: Request, collection: str, asked: Asked, f: str | None) -> Response:
@@ -153,6 +158,8 @@ def _answered(service: Service, request: Request, collection: str, asked: Asked,
     tag = tag_of([(e.id, e.configuration) for e in layer.editions], asked.model_dump(), str(request.url), form.name)
     if unchanged(request, tag):
         return Response(status_code=304, headers={"ETag": tag})
+    if (file := _published_file(service, request, layer, asked, form)) is not None:
+        return RedirectResponse(file, 307, {"ETag": tag, "Cache-Control": "no-cache"})
     found = answer(service, layer, question)
     links = _links(service, request, layer, asked, form, found.next)
     headers = {
@@ -173,10 +180,37 @@ def _answered(service: Service, request: Request, collection: str, asked: Asked,
 
         return features_page(service, request, layer, found, links)
     head = {"numberMatched": found.matched, "numberReturned": found.returned, "links": links}
-    written = form.write(_to_write(layer, question, found, head))
+    written = _written(service, form, _to_write(layer, question, found, head), found.returned)
     if form.name != "geojson":
         headers |= _disposition(form, layer.id)
-    return send(service, request, written, form.media_type, headers, name=f"{layer.id}{form.extension}")
+    return send(service, written, form.media_type, headers, name=f"{layer.id}{form.extension}")
+
+
+def _published_file(service: Service, request: Request, layer: Layer, asked: Asked, form: Format) -> str | None:
+    """The address of the published file where that is the answer: all of an edition, as it is."""
+    names = {"parquet": "inventory.parquet", "fgb": "inventory.fgb"}
+    if layer.qualified or form.name not in names or asked.model_dump(exclude_none=True):
+        return None
+    return f"{service.base_url(request)}/editions/{layer.id}/files/{names[form.name]}"
+
+
+def _written(service: Service, form: Format, to_write: Answer, count: int) -> Iterator[bytes]:
+    """Write the answer; formats that are made as a whole file take turns, since each takes disk and a core."""
+    if form.streams:
+        return form.write(to_write)
+    if count > MOST_IN_FILE:
+        raise Problem(
+            413,
+            "Too many features for this format",
+            f"{count:,} features as {form.title}; at most {MOST_IN_FILE:,}: ask for f=parquet, geojson or csv, which "
+            "stream, for a smaller area, or for the files of the edition",
+        )
+    if not service.makers.acquire(timeout=TURN_S):
+        raise Problem(503, "Too many files are being made", "ask again soon", headers={"Retry-After": "30"})
+    try:
+        return form.write(to_write)
+    finally:
+        service.makers.release()
 
 
 def _to_write(layer: Layer, question: Question, found: Found, head: dict[str, Any]) -> Answer:

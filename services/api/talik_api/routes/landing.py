@@ -29,7 +29,12 @@ CollectionId = Annotated[str, Path(alias="collectionId", description="A landform
 
 
 @router.get("/")
-def landing(request: Request, service: Served, f: FormatName = None) -> Response:
+def landing(
+    request: Request,
+    service: Served,
+    f: FormatName = None,
+    _page: Annotated[int | None, Query(alias="page", ge=1, le=100_000, description="Of the portal.")] = None,
+) -> Response:
     """What this service offers; a browser gets the portal."""
     base = service.base_url(request)
     if _html(request, f):
@@ -93,7 +98,7 @@ def collections(request: Request, service: Served, f: FormatName = None) -> Resp
             link("alternate", f"{base}/collections?f=html", "text/html", "This document as HTML"),
         ],
         "crs": list(SUPPORTED),
-        "collections": [_document(service, base, layer, listed=True) for layer in every],
+        "collections": [_document(base, layer, listed=True) for layer in every],
     }
     if _html(request, f):
         from talik_api.pages import collections_page
@@ -106,7 +111,7 @@ def collections(request: Request, service: Served, f: FormatName = None) -> Resp
 def collection(request: Request, service: Served, name: CollectionId, f: FormatName = None) -> Response:
     """One collection: extent, CRSs, licence, formats."""
     layer = layer_of(service, name)
-    document = _document(service, service.base_url(request), layer, listed=False)
+    document = _document(service.base_url(request), layer, listed=False)
     if _html(request, f):
         from talik_api.pages import collection_page
 
@@ -146,7 +151,7 @@ def _schema(request: Request, service: Service, name: str, kind: str, *, returne
     return _json(json_schema(layer.title, address, returned=returned), SCHEMA)
 
 
-def _document(service: Service, base: str, layer: Layer, *, listed: bool) -> dict[str, Any]:
+def _document(base: str, layer: Layer, *, listed: bool) -> dict[str, Any]:
     here = f"{base}/collections/{layer.id}"
     files = [
         link("items", f"{here}/items?f={form.name}", form.media_type, f"The features as {form.title}")

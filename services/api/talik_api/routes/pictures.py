@@ -134,7 +134,7 @@ def feature_timelapse(  # noqa: PLR0913, PLR0917
         "Talik-Dates": ",".join(made.dates),
         "Talik-Unreadable-Scenes": str(len(made.unreadable)),
     }
-    return send(service, request, iter([made.data]), f"image/{kind}", headers, name=name)
+    return send(service, iter([made.data]), f"image/{kind}", headers, name=name)
 
 
 def _subject(service: Service, collection_id: str, feature_id: str, imagery: str | None) -> _Subject:

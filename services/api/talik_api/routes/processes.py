@@ -87,7 +87,7 @@ def execute(request: Request, service: Served, name: ProcessId, asked: Annotated
 
 
 @router.get("/jobs", dependencies=DOCUMENTED)
-def jobs(  # noqa: PLR0913, PLR0917
+def jobs(
     request: Request,
     service: Served,
     principal: Submitter,

@@ -32,12 +32,10 @@ def answered(
     page = search(holdings, question.conditions, question.keys, question.limit, question.cursor)
     links = [*_links(request, asked, question, page, at), *more]
     chunks = _written(page, question, links, at)
-    return send(service, request, chunks, GEOJSON, {"Cache-Control": "no-cache"}, name="items.geojson")
+    return send(service, chunks, GEOJSON, {"Cache-Control": "no-cache"}, name="items.geojson")
 
 
-def _links(
-    request: Request, asked: Asked, question: Question, page: Page, at: Addresses
-) -> list[dict[str, Any]]:
+def _links(request: Request, asked: Asked, question: Question, page: Page, at: Addresses) -> list[dict[str, Any]]:
     posted = request.method == "POST"
     found = [link("self", asked_again(request, at.base), GEOJSON), link("root", at.stac)]
     if page.following is None:

@@ -9,11 +9,11 @@ from urllib.parse import unquote
 
 from starlette.responses import FileResponse, RedirectResponse, Response
 
-from talik_api.outgoing import href_allowed
 from talik_api.problems import Problem, not_found
 from talik_api.service import Service
 from talik_api.stac.holdings import ImageryHolding
 from talik_stac.imagery import index_key
+from talik_stac.outgoing import href_allowed
 from talik_stac.store import open_store
 
 _PICTURES = ("image/tiff", "image/jpeg", "image/png", "image/webp")
@@ -53,7 +53,7 @@ def absolute_href(service: Service, name: str, href: str) -> str:
 def _media_type(asset: dict[str, Any]) -> str:
     """What the index says of an asset, where a browser may know it."""
     stated = str(asset.get("type", ""))
-    return stated if stated.split(";")[0].strip().lower() in _PICTURES else _PLAIN
+    return stated if stated.split(";", maxsplit=1)[0].strip().lower() in _PICTURES else _PLAIN
 
 
 def _file(path: Path, media_type: str, key: str, item: str) -> Response:

@@ -111,15 +111,15 @@ class EditionsHolding:
         self.queryables = queryables_of(self._table.schema)
         self.groups = [_limits(self.read(0, ["bbox", *TIMES]))]
 
-    def may_hold(self, group: int, ranges: Mapping[str, tuple[Any, Any]]) -> bool:
+    def may_hold(self, group: int, ranges: Mapping[str, tuple[Any, Any]]) -> bool:  # noqa: ARG002 - one group
         """They are few: each is looked at."""
         return True
 
-    def read(self, group: int, columns: Sequence[str]) -> pa.Table:
+    def read(self, group: int, columns: Sequence[str]) -> pa.Table:  # noqa: ARG002 - one group
         """Columns as searches see them."""
         return normalised(self._table.select(raw_columns(columns, self._table.column_names)), columns, self.id)
 
-    def rows(self, group: int, places: NDArray[np.int64]) -> pa.Table:
+    def rows(self, group: int, places: NDArray[np.int64]) -> pa.Table:  # noqa: ARG002 - one group
         """The items as text: one column of a table, so that rows of any holding are cut and joined alike."""
         return pa.table({"item": [json.dumps(self.editions[place].item) for place in places]})
 
@@ -163,8 +163,10 @@ def _scalars(values: list[Any]) -> pa.Array | None:
     """A column of plain values; None where they are objects, lists or of several kinds."""
     kinds = {type(value) for value in values if value is not None}
     if kinds <= {int, float} and kinds:
-        return pa.array([None if value is None else float(value) for value in values]) if float in kinds else (
-            pa.array(values, pa.int64())
+        return (
+            pa.array([None if value is None else float(value) for value in values])
+            if float in kinds
+            else (pa.array(values, pa.int64()))
         )
     return pa.array(values) if kinds in ({str}, {bool}) else None
 

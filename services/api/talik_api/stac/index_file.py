@@ -21,6 +21,9 @@ FRESH_S = 2.0
 _TAIL_BYTES = 65_536
 """The end of a Parquet file holds the place, size and range of every column chunk: another end, another file."""
 
+Version = tuple[int | bytes, ...]
+"""What tells one version of a file from another: of a folder its inode, time and size; of a bucket its size and end."""
+
 
 class IndexFile:
     """One version of an index; safe to share between threads, and whole even when the file is replaced meanwhile."""
@@ -80,7 +83,7 @@ class IndexFiles:
         """Keep at most `most` files; `clock` tells seconds."""
         self._store, self._most, self._fresh_s, self._clock = store, most, fresh_s, clock
         self._lock = threading.Lock()
-        self._kept: OrderedDict[str, tuple[object, float, IndexFile]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[Version, float, IndexFile]] = OrderedDict()
 
     def of(self, name: str) -> IndexFile:
         """The index of a collection. Raises MissingKeyError where there is none, StoreError."""
@@ -96,22 +99,22 @@ class IndexFiles:
                 self._kept.popitem(last=False)
         return file
 
-    def _still(self, name: str, known: tuple[object, float, IndexFile]) -> bool:
+    def _still(self, name: str, known: tuple[Version, float, IndexFile]) -> bool:
         version, until, file = known
         key = index_key(name)
         if isinstance(self._store, FolderStore):
             return _stamp(Path(self._store.url(key))) == version
         if self._clock() < until:
             return True
-        size, tail = version  # type: ignore[misc]
-        start = max(0, size - _TAIL_BYTES)
-        same = _tail(self._store, key, start, _TAIL_BYTES + 1) == tail
+        size, tail = version
+        start = max(0, int(size) - _TAIL_BYTES)
+        same = bool(_tail(self._store, key, start, _TAIL_BYTES + 1) == tail)
         if same:
             with self._lock:
                 self._kept[name] = (version, self._clock() + self._fresh_s, file)
         return same
 
-    def _opened(self, name: str) -> tuple[object, IndexFile]:
+    def _opened(self, name: str) -> tuple[Version, IndexFile]:
         key = index_key(name)
         if isinstance(self._store, FolderStore):
             path = Path(self._store.url(key))
@@ -124,11 +127,11 @@ class IndexFiles:
         return (len(data), data[-_TAIL_BYTES:]), IndexFile(pa.BufferReader(data), name)
 
 
-def _stamp(path: Path) -> object:
+def _stamp(path: Path) -> Version:
     try:
         found = path.stat()
     except OSError:
-        return None
+        return ()
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 

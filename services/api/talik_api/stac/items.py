@@ -96,9 +96,7 @@ def _other_links(holding: Holding, item: Mapping[str, Any], at: Addresses) -> li
     return found
 
 
-def _edition_assets(
-    _: Holding, item: str, assets: Mapping[str, Any], at: Addresses
-) -> dict[str, Any]:
+def _edition_assets(_: Holding, item: str, assets: Mapping[str, Any], at: Addresses) -> dict[str, Any]:
     """The files of an edition, from where it is published."""
     folder = f"{at.base}/editions/{quote(item)}/files"
     return {

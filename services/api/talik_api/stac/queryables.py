@@ -88,16 +88,12 @@ def _kind(arrow: pa.DataType) -> Kind | None:
     """None where a value is no scalar (a struct, a list of numbers)."""
     if isinstance(arrow, pa.DictionaryType):
         arrow = arrow.value_type
-    if pa.types.is_boolean(arrow):
-        return "boolean"
-    if pa.types.is_integer(arrow):
-        return "integer"
-    if pa.types.is_floating(arrow):
-        return "number"
-    if pa.types.is_timestamp(arrow) or pa.types.is_date(arrow):
-        return "time"
-    if pa.types.is_string(arrow) or pa.types.is_large_string(arrow):
-        return "text"
-    if pa.types.is_list(arrow) and pa.types.is_string(arrow.value_type):
-        return "list"
-    return None
+    kinds: tuple[tuple[Kind, bool], ...] = (
+        ("boolean", pa.types.is_boolean(arrow)),
+        ("integer", pa.types.is_integer(arrow)),
+        ("number", pa.types.is_floating(arrow)),
+        ("time", pa.types.is_timestamp(arrow) or pa.types.is_date(arrow)),
+        ("text", pa.types.is_string(arrow) or pa.types.is_large_string(arrow)),
+        ("list", pa.types.is_list(arrow) and pa.types.is_string(arrow.value_type)),
+    )
+    return next((kind for kind, holds in kinds if holds), None)

@@ -25,9 +25,7 @@ FRESH_S = 2.0
 class HoldingShelf:
     """Every collection of one store."""
 
-    def __init__(
-        self, store: Store, editions: EditionShelf, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, store: Store, editions: EditionShelf, *, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock` tells seconds."""
         self._store, self._editions, self._clock = store, editions, clock
         self._files = IndexFiles(store, clock=clock)

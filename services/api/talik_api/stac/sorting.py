@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -61,7 +62,9 @@ class Cursor:
             said = json.loads(base64.b64decode(f"{token}{'=' * (-len(token) % 4)}", altchars=b"-_", validate=True))
             by, at = said["by"], said["at"]
             if by != [key.sign for key in keys] or len(at) != len(keys):
-                raise Problem(400, "The token is not valid", "it belongs to another sortby; use the 'next' link as it is")
+                raise Problem(
+                    400, "The token is not valid", "it belongs to another sortby; use the 'next' link as it is"
+                )
             return Cursor(values=tuple(_value(each, key) for each, key in zip(at, keys, strict=True)))
         except (binascii.Error, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             detail = f"token={token[:100]} is no token of this service; use the 'next' link as it is"
@@ -96,7 +99,7 @@ def first_rows(rows: pa.Table, keys: Sequence[SortKey], count: int) -> pa.Table:
 
 def behind(rows: pa.Table, keys: Sequence[SortKey], cursor: Cursor) -> pa.Table:
     """The rows that come after the cursor."""
-    found: Any = pa.array([False] * rows.num_rows)
+    found: Any = pa.array(np.zeros(rows.num_rows, bool))
     for place, (key, value) in reversed(list(enumerate(zip(keys, cursor.values, strict=True)))):
         column = rows[f"k{place}"]
         if value is None:  # nulls are last: nothing lies beyond them

@@ -17,6 +17,7 @@ import typer
 
 from talik_inference.blocks import BlockDone
 from talik_inference.executors import InProcess
+from talik_inference.gdal import refuse_indirect_files
 from talik_inference.pipeline import BLOCK_PX, MapRequest, MapResult, map_landform
 from talik_inference.plan import Plan
 from talik_inference.search import Imagery
@@ -54,7 +55,7 @@ class Stopped(BaseException):
 
 
 @app.command()
-def work(
+def work(  # noqa: PLR0913, PLR0917  (options of a command)
     job_id: Annotated[str, typer.Argument(help="The id of the job.", metavar="JOB")],
     store: Annotated[str | None, typer.Option(help="Folder or s3://bucket/prefix; TALIK_STORE.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Threads; all cores if left out.")] = None,
@@ -64,6 +65,14 @@ def work(
     worker: Annotated[str | None, typer.Option(help="Name to hold the job under, unique.")] = None,
     parent: Annotated[int | None, typer.Option(help="Give the job back when this is no longer the parent.")] = None,
     lease: Annotated[float, typer.Option(min=1, help="Seconds of silence after which a worker is dead.")] = LEASE_S,
+    catalogue_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Host that a job's catalogue and its files may lie on: example.org, *.example.org, "
+            "http://127.0.0.1:9000; once for each. Without any no job may name a catalogue.",
+            metavar="HOST",
+        ),
+    ] = None,
 ) -> None:
     """Run one job of the store, going on where a worker before it stopped.
 
@@ -80,8 +89,24 @@ def work(
         typer.echo(f"job {job_id} is {held}: nothing to do", err=True)
         raise typer.Exit(REFUSED if job.status == "failed" else DONE)
     runner = Runner(opened, attempt, lease_s=lease, parent=parent)
-    threads = workers or settings.workers or os.cpu_count() or 1
-    raise typer.Exit(runner.run(settings, threads=threads, block_px=block))
+    means = Means(
+        settings=settings,
+        threads=workers or settings.workers or os.cpu_count() or 1,
+        block_px=block,
+        catalogue_hosts=tuple(catalogue_host or ()),
+    )
+    raise typer.Exit(runner.run(means))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """What this worker runs jobs with; whoever submits them has no say in it."""
+
+    settings: Settings
+    threads: int
+    block_px: int
+    catalogue_hosts: tuple[str, ...]
+    """Where a job's catalogue and its files may lie; empty: it may name none."""
 
 
 @dataclass(kw_only=True)
@@ -116,7 +141,7 @@ class Runner:
         self._ending = threading.Lock()
         self._over = threading.Event()
 
-    def run(self, settings: Settings, *, threads: int, block_px: int) -> int:
+    def run(self, means: Means) -> int:
         """Map, and give the job its outcome; returns the exit code. Only in the main thread."""
         self._log.say(f"attempt {self._attempt.number}, worker {self._attempt.worker}")
         before = signal.getsignal(signal.SIGTERM)
@@ -124,7 +149,7 @@ class Runner:
         beating.start()
         try:
             signal.signal(signal.SIGTERM, self._on_signal)
-            return self._map(settings, threads=threads, block_px=block_px)
+            return self._map(means)
         except Stopped:
             return self._stopped()
         finally:
@@ -132,9 +157,9 @@ class Runner:
             beating.join()
             signal.signal(signal.SIGTERM, before)
 
-    def _map(self, settings: Settings, *, threads: int, block_px: int) -> int:
+    def _map(self, means: Means) -> int:
         try:
-            request = _request(self._store, self._attempt, settings, threads=threads, block_px=block_px)
+            request = _request(self._store, self._attempt, means)
             result = map_landform(request, planned=self._planned, progress=self._advance)
         except TalikError as error:
             return self._fail(str(error), REFUSED)
@@ -250,22 +275,24 @@ class Runner:
         return code if job.status == outcome.status else DONE
 
 
-def _request(store: Store, attempt: Attempt, settings: Settings, *, threads: int, block_px: int) -> MapRequest:
+def _request(store: Store, attempt: Attempt, means: Means) -> MapRequest:
     """What `talik map` would make of the same words."""
     job = load_job(store, attempt.job)
     if job.process != PROCESS:
         raise JobError(f"job {job.id} is of process '{job.process}'; this worker knows {PROCESS}")
     inputs = parse_map_inputs(job.inputs)
-    recipe = inputs.recipe()
+    settings, recipe = means.settings, inputs.recipe()
+    if inputs.catalog is not None:
+        refuse_indirect_files()
     return MapRequest(
         store_root=store.root,
         aoi=inputs.resolve(store, max_area_km2=settings.max_area_km2, max_vertices=settings.max_vertices),
         recipe=recipe,
         season=parse_season(inputs.season, recipe),
-        imagery=Imagery(collection=inputs.collection, catalog=inputs.catalog),
+        imagery=Imagery(collection=inputs.collection, catalog=inputs.catalog, hosts=means.catalogue_hosts),
         skip_bad=inputs.skip_bad,
-        executor=InProcess(workers=threads),
-        block_px=block_px,
+        executor=InProcess(workers=means.threads),
+        block_px=means.block_px,
     )
 
 

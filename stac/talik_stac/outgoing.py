@@ -89,7 +89,7 @@ class Door:
     """Which places may be reached."""
 
     hosts: tuple[Host, ...]
-    resolve: Resolve = field(default=lambda host, port: _resolved(host, port), repr=False)  # noqa: PLW0108 (late bound)
+    resolve: Resolve = field(default=lambda host, port: resolved(host, port), repr=False)  # noqa: PLW0108 (late bound)
 
     def admit(self, scheme: str, host: str, port: int) -> tuple[str, ...]:
         """Return the checked addresses of a place. Raises OutgoingError."""
@@ -134,7 +134,7 @@ def session(
     `retries` are urllib3's, of requests that the network or a busy server failed; refusals are never tried again.
     Proxies, ~/.netrc and cookies of the environment are left aside: each could lead elsewhere or carry secrets.
     """
-    from talik_api.outgoing_session import CheckedSession
+    from talik_stac.outgoing_session import CheckedSession
 
     return CheckedSession(door(allowed_hosts, resolve=resolve), limits or Limits(), retries)
 
@@ -287,7 +287,8 @@ def _bad_entry(text: str) -> OutgoingError:
     )
 
 
-def _resolved(host: str, port: int) -> list[str]:
+def resolved(host: str, port: int) -> list[str]:
+    """Ask the system where a host lies. Raises OSError."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [str(address[0]) for *_, address in found]
 

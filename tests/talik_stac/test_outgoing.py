@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 
-from talik_api.outgoing import (
+from talik_stac.outgoing import (
     Door,
     Host,
     Limits,
@@ -556,7 +556,7 @@ def test_tls_is_checked_against_the_name_although_the_socket_goes_to_an_address(
     context.load_cert_chain(certificate, key)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setattr("talik_api.outgoing.is_public", lambda address: True)
+    monkeypatch.setattr("talik_stac.outgoing.is_public", lambda address: True)
     port = server.server_address[1]
     with session([f"talik-lab.test:{port}", f"other.test:{port}"], resolve=only("127.0.0.1")) as client:
         assert client.get(f"https://talik-lab.test:{port}/", verify=str(certificate)).text == "hello"

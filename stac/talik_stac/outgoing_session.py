@@ -15,7 +15,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Retry
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import NewConnectionError
 
-from talik_api.outgoing import Door, Limits, OutgoingError, split_url
+from talik_stac.outgoing import Door, Limits, OutgoingError, split_url
 
 _PIECE = 64 * 1024
 
