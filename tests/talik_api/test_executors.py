@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 from job_world import SMALL_BLOCKS, blocks_there, job_inputs, job_world, wait_until
+from stac_server import RecordedStacServer
 from talik_api.executors import LocalExecutor
+from talik_api.service import make_service
+from talik_api.settings import ApiSettings
 from talik_stac.editions import list_editions
 from talik_stac.jobs import MAX_ATTEMPTS, Job, claim_attempt, dismiss, load_job, submit
 from talik_stac.store import Store, open_store
@@ -175,6 +178,25 @@ def test_two_servers_on_one_store_run_each_job_once(store: Store, server: Server
     wait_until(lambda: all(status(store, job) == "successful" for job in jobs), seconds=120)
     assert [load_job(store, job.id).attempt for job in jobs] == [1, 1, 1]
     assert len(list_editions(store)) == 3
+
+
+def test_workers_ask_the_catalogues_that_the_service_lists_and_no_others(store: Store) -> None:
+    with RecordedStacServer([]) as listed, RecordedStacServer([]) as other:
+        hosts = ("earth-search.aws.element84.com", listed.url)
+        executor = make_service(ApiSettings(store=store.root, catalogue_hosts=hosts, local_jobs=1)).executor
+        assert executor is not None
+        jobs = [submit(store, inputs=job_inputs(SMALL_PX, catalog=each.url)) for each in (listed, other)]
+        try:
+            for job in jobs:
+                executor.start(job.id)
+            wait_until(lambda: all(status(store, job) == "failed" for job in jobs))
+        finally:
+            executor.shutdown()
+    said = [load_job(store, job.id).message for job in jobs]
+    assert "has no collection 'test'" in said[0]
+    assert said[1].startswith(f"{other.url} is not among the allowed hosts")
+    assert listed.requests
+    assert other.requests == []
 
 
 def test_a_server_without_what_maps_says_so(server: Servers, monkeypatch: pytest.MonkeyPatch) -> None:

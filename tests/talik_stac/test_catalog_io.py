@@ -66,9 +66,9 @@ def test_files_on_listed_hosts_pass_and_a_busy_catalogue_is_asked_again() -> Non
 def test_the_address_of_every_file_that_will_be_opened_is_checked(band: str) -> None:
     good = dict.fromkeys(("green", "nir"), "http://127.0.0.1:9/x.tif")
     evil = item(**{**good, band: "https://evil.test/x.tif"})
-    with RecordedStacServer([evil]) as server:
-        with pytest.raises(OutgoingError, match=r"^scene one: https://evil\.test:443 is not among the allowed hosts"):
-            search(server, "http://127.0.0.1:9")
+    said = r"^scene one: https://evil\.test:443 is not among the allowed hosts"
+    with RecordedStacServer([evil]) as server, pytest.raises(OutgoingError, match=said):
+        search(server, "http://127.0.0.1:9")
 
 
 def test_without_a_list_any_file_passes_as_on_a_users_own_machine(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from talik_api.access import KeysUnavailableError
@@ -133,8 +134,21 @@ def _http_error(request: Request, error: Exception) -> Response:
         405: f"{request.method} is not offered at {_path(request)}; see /api.html",
     }
     headers = dict(getattr(error, "headers", None) or {})
+    if status == 405:
+        headers["Allow"] = ", ".join(_methods_there(request))
     title = titles.get(status, "The request cannot be answered")
     return problem_response(status, title, details.get(status, title), headers=headers, instance=_path(request))
+
+
+def _methods_there(request: Request) -> list[str]:
+    """The methods of an address, over all of its routes: Starlette names those of the first one alone."""
+    app: FastAPI = request.app
+    offered = [
+        method
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+        if any(route.matches({**request.scope, "method": method})[0] == Match.FULL for route in app.router.routes)
+    ]
+    return ["GET", "HEAD", *offered[1:]] if "GET" in offered else offered
 
 
 def _invalid_request(request: Request, error: Exception) -> Response:

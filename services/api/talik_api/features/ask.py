@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from talik_api.cql import Filter, parse_filter
-from talik_api.crs import CRS84, checked_crs
+from talik_api.crs import CRS84, SUPPORTED, checked_crs
 from talik_api.features.place import Place, place_of_bbox, place_of_geometry
 from talik_api.features.query import MAX_SORTED, SORTABLE, Cursor, Query, parse_sortby
 from talik_api.features.queryables import QUERYABLES
@@ -26,23 +26,29 @@ MAX_LIMIT = 10_000_000
 PROPERTIES = tuple(field.name for field in INVENTORY_SCHEMA if field.name not in ("id", "geometry"))
 
 
+FilterLang = Literal["cql2-text", "cql2-json"]
+_CRS: dict[str, Any] = {"enum": [*SUPPORTED, None]}  # as OpenAPI 3.0 writes an enumeration that may be null
+
+
 class Asked(BaseModel):
     """What a client asks for, as it wrote it; the body of a POST has these names too."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
-    bbox: str | list[float] | None = Field(None, description="Lower corner, then upper corner, in bbox-crs.")
-    bbox_crs: str | None = Field(None, alias="bbox-crs")
+    bbox: str | Annotated[list[float], Field(min_length=4, max_length=6)] | None = Field(
+        None, description="Lower corner, then upper corner, in bbox-crs."
+    )
+    bbox_crs: str | None = Field(None, alias="bbox-crs", json_schema_extra=_CRS)
     intersects: dict[str, Any] | None = Field(None, description="A GeoJSON polygon, Feature or FeatureCollection.")
     datetime: str | None = Field(None, description="An instant, or an interval such as 2020-06-01/..")
     filter: str | dict[str, Any] | None = Field(None, description="CQL2: text, or JSON.")
-    filter_lang: str | None = Field(None, alias="filter-lang")
-    filter_crs: str | None = Field(None, alias="filter-crs")
+    filter_lang: FilterLang | None = Field(None, alias="filter-lang")
+    filter_crs: str | None = Field(None, alias="filter-crs", json_schema_extra=_CRS)
     sortby: str | None = None
     properties: str | list[str] | None = None
-    crs: str | None = None
+    crs: str | None = Field(None, json_schema_extra=_CRS)
     limit: int | None = Field(None, ge=1)
-    token: str | None = None
+    token: str | None = Field(None, description="From a 'next' link.", min_length=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,12 +112,6 @@ def _filter(asked: Asked) -> Filter | None:
     crs = checked_crs(asked.filter_crs, "filter-crs")
     if asked.filter is None or asked.filter == "":
         return None
-    if asked.filter_lang not in (None, "cql2-text", "cql2-json"):
-        raise Problem(
-            400,
-            "The filter language is not offered",
-            f"filter-lang={asked.filter_lang[:100]}; expected cql2-text or cql2-json",
-        )
     is_text = asked.filter_lang == "cql2-text" if asked.filter_lang else isinstance(asked.filter, str)
     if is_text and not isinstance(asked.filter, str):
         raise Problem(
@@ -148,4 +148,14 @@ def of_parameters(given: Mapping[str, Any]) -> Asked:
     return Asked.model_validate({name: value for name, value in given.items() if value is not None})
 
 
-__all__ = ["DEFAULT_LIMIT", "MAX_LIMIT", "PROPERTIES", "SORTABLE", "Asked", "Question", "of_parameters", "understand"]
+__all__ = [
+    "DEFAULT_LIMIT",
+    "MAX_LIMIT",
+    "PROPERTIES",
+    "SORTABLE",
+    "Asked",
+    "FilterLang",
+    "Question",
+    "of_parameters",
+    "understand",
+]

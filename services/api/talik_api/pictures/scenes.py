@@ -73,7 +73,7 @@ def frames_over(store: Store, collection: str, place: BaseGeometry, wanted: Want
     """The dates whose scenes touch a place (lon/lat), oldest first. Raises NoScenesError that says what dates exist."""
     box = search_bbox(place)
     search = Search(bbox=box, start=wanted.start, end=wanted.end)
-    items = [item for item in read_items(store, collection, search=search) if footprint_of(item).intersects(place)]
+    items = [item for item in _items(store, collection, search=search) if footprint_of(item).intersects(place)]
     if wanted.scene is not None:
         items = [item for item in items if item["id"] == wanted.scene]
     if not items:
@@ -87,14 +87,14 @@ def frames_over(store: Store, collection: str, place: BaseGeometry, wanted: Want
 
 def frame_of(store: Store, collection: str, item: str, bands: tuple[str, ...] | None = None) -> Frame:
     """One scene of the index by its id. Raises NoScenesError where there is none of that id."""
-    brief = read_items(store, collection, columns=("id", "datetime"))
+    brief = _items(store, collection, columns=("id", "datetime"))
     found = next((each for each in brief if each["id"] == item), None)
     if found is None:
         raise NoScenesError(
             f"collection '{collection}' has no scene '{item[:100]}'; see /stac/collections/{collection}"
         )
     when = item_datetime(found)
-    items = [each for each in read_items(store, collection, search=Search(start=when, end=when)) if each["id"] == item]
+    items = [each for each in _items(store, collection, search=Search(start=when, end=when)) if each["id"] == item]
     scene = scene_from_item(items[0], bands or bands_for(items))
     return Frame(day=scene.datetime.date(), scenes=(scene,))
 
@@ -115,6 +115,16 @@ def bands_for(items: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     if all(_scene(item, (first,)) is not None for item in items):
         return (first,)
     raise ImageryError(f"the scenes share no band to show; the first has {first}: choose with bands= and scene=")
+
+
+def _items(store: Store, collection: str, **wanted: Any) -> list[dict[str, Any]]:
+    """The items of an index. Raises Problem 404 where there is none, StoreError for one that cannot be read."""
+    try:
+        return read_items(store, collection, **wanted)
+    except ImageryError as error:  # its message names the folder of the store
+        if error.__cause__ is None or isinstance(error.__cause__, MissingKeyError):
+            raise not_found("collection of imagery", collection, "see /stac/collections") from error
+        raise StoreError(str(error)) from error
 
 
 def frame_bands(frame: Frame) -> tuple[str, ...]:
@@ -219,7 +229,7 @@ def _rank(scene: Scene) -> tuple[float, datetime, str]:
 def _no_scenes(store: Store, collection: str, box: Bbox, wanted: Wanted) -> NoScenesError:
     """Say what was looked for and what dates there are at this place."""
     search = Search(bbox=box, start=wanted.start, end=wanted.end)
-    here = read_items(store, collection, search=Search(bbox=box), columns=("id", "datetime"))
+    here = _items(store, collection, search=Search(bbox=box), columns=("id", "datetime"))
     days = sorted({item_datetime(item).date().isoformat() for item in here})
     shown = [*days[:5], "...", *days[-5:]] if len(days) > 11 else days
     named = "" if wanted.scene is None else f" named '{wanted.scene}'"

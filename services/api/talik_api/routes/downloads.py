@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Query, Request
@@ -26,9 +26,7 @@ from talik_stac.errors import EditionError
 router = APIRouter(tags=["Editions"])
 _OCTETS = "application/octet-stream"
 _FOR_AN_HOUR = "private, max-age=3600"
-FormatName = Annotated[
-    str | None, Query(description="json or html; goes before Accept.", json_schema_extra={"enum": ["json", "html"]})
-]
+FormatName = Annotated[Literal["json", "html"] | None, Query(description="json or html; goes before Accept.")]
 EditionName = Annotated[str, Path(alias="editionId", description="Such as water-cottonwood-2014-v1.", max_length=200)]
 _BYTES: dict[int | str, dict[str, Any]] = {
     200: {"description": "The file.", "content": {_OCTETS: {"schema": {"type": "string", "format": "binary"}}}},

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from talik_api.crs import SUPPORTED, checked_crs, pyproj_crs
 from talik_api.features.answer import Found, answer, find_object, layer_of
-from talik_api.features.ask import DEFAULT_LIMIT, MAX_LIMIT, Asked, Question, of_parameters, understand
+from talik_api.features.ask import DEFAULT_LIMIT, MAX_LIMIT, Asked, FilterLang, Question, of_parameters, understand
 from talik_api.features.layers import Layer
 from talik_api.features.query import Cursor
 from talik_api.formats import FORMATS, Answer, Format, feature_bytes, format_for
@@ -29,7 +29,14 @@ GEOJSON = "application/geo+json"
 _OFFERED = ", ".join(FORMATS)
 
 CollectionId = Annotated[str, Path(description="A landform, or an edition.", max_length=200)]
-FormatName = Annotated[str | None, Query(description=f"Format of the answer: {_OFFERED} or html; goes before Accept.")]
+FormatName = Annotated[
+    str | None,
+    Query(
+        description=f"Format of the answer: {_OFFERED} or html; goes before Accept.",
+        min_length=1,
+        json_schema_extra={"enum": [*FORMATS, "html"]},
+    ),
+]
 CrsName = Annotated[
     str | None,
     Query(description="URI of the CRS of coordinates in the answer.", json_schema_extra={"enum": list(SUPPORTED)}),
@@ -52,9 +59,7 @@ def items(  # noqa: PLR0913, PLR0917 - one parameter a query parameter
         str | None, Query(description="When objects were seen: an instant, or an interval such as 2020-06-01/..")
     ] = None,
     filter_: Annotated[str | None, Query(alias="filter", description="A condition in CQL2.")] = None,
-    filter_lang: Annotated[
-        str | None, Query(alias="filter-lang", json_schema_extra={"enum": ["cql2-text", "cql2-json"]})
-    ] = None,
+    filter_lang: Annotated[FilterLang | None, Query(alias="filter-lang")] = None,
     filter_crs: Annotated[str | None, Query(alias="filter-crs", json_schema_extra={"enum": list(SUPPORTED)})] = None,
     sortby: Annotated[
         str | None, Query(description="Properties joined by commas; '-' before one sorts downwards.")
@@ -71,7 +76,7 @@ def items(  # noqa: PLR0913, PLR0917 - one parameter a query parameter
             json_schema_extra={"maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
         ),
     ] = None,
-    token: Annotated[str | None, Query(description="From a 'next' link.")] = None,
+    token: Annotated[str | None, Query(description="From a 'next' link.", min_length=1)] = None,
     f: FormatName = None,
 ) -> Response:
     """Features of a collection that meet all conditions."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import JSONResponse, Response
@@ -22,9 +22,7 @@ from talik_api.service import Served, Service
 
 router = APIRouter(tags=["Common"])
 SCHEMA = "application/schema+json"
-FormatName = Annotated[
-    str | None, Query(description="json or html; goes before Accept.", json_schema_extra={"enum": ["json", "html"]})
-]
+FormatName = Annotated[Literal["json", "html"] | None, Query(description="json or html; goes before Accept.")]
 CollectionId = Annotated[str, Path(alias="collectionId", description="A landform, or an edition.", max_length=200)]
 
 
