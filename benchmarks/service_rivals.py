@@ -271,6 +271,7 @@ class Pygeoapi:
         made = [self.python.parent / "pygeoapi", "openapi", "generate", configuration, "--output-file", described]
         _run(made, "pygeoapi does not take its configuration", env={**os.environ, **settings})
         options = ["--workers", "1", "--threads", "8", "--timeout", "300", "--keep-alive", "30"]
+        options.append("--no-control-socket")  # else it puts one into the home folder
         return Server(
             lambda port: [
                 *(str(self.python.parent / "gunicorn"), "pygeoapi.flask_app:APP", *options),

@@ -28,7 +28,10 @@ PARQUET: dict[str, Any] = {
     "compression": "zstd",
     "compression_level": 3,
     # Values that repeat. A dictionary of numbers that do not makes reading take twice as long, and the file larger.
-    "use_dictionary": ["landform", "status", "edition", "model", "scenes.list.element", "observed_start", "observed_end"],
+    "use_dictionary": [
+        *("landform", "status", "edition", "model", "scenes.list.element"),
+        *("observed_start", "observed_end"),
+    ],
 }
 """How inventories are written."""
 STRETCH = 50_000

@@ -6,9 +6,9 @@ import io
 
 import geopandas
 import pytest
-from lakes import lake_store
 from starlette.testclient import TestClient
 
+from lakes import lake_store
 from talik_api.app import create_app
 from talik_api.settings import ApiSettings
 from talik_stac.store import open_store

@@ -18,6 +18,7 @@ import shapely
 from openapi_spec_validator import validate as validate_openapi
 from owslib.ogcapi.features import Features
 from owslib.ogcapi.processes import Processes
+
 from serving import serving_process
 
 EDITION = "water-test-2020-v1"

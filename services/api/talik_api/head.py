@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-
 ASKED = "talik.method"
 """Where a route finds the method that the client used: some answer HEAD themselves."""
 

@@ -22,6 +22,8 @@ CORS: dict[str, Any] = {
         *("Accept-Ranges", "Content-Crs", "Content-Disposition", "Content-Length", "Content-Range", "ETag", "Link"),
         *("Location", "OGC-NumberMatched", "OGC-NumberReturned", "Preference-Applied", "Retry-After"),
         *("WWW-Authenticate", "X-Request-ID"),
+        *("Talik-Bands", "Talik-Dates", "Talik-Limited", "Talik-Scenes", "Talik-Smallest-M2"),
+        "Talik-Unreadable-Scenes",
     ],
     "allow_credentials": False,
     "max_age": 3600,

@@ -10,24 +10,17 @@ from typing import Any
 
 from fastapi import FastAPI
 
-MEDIA_TYPE = "application/vnd.oai.openapi+json;version=3.0"
-_PROBLEM = {
-    "description": "A problem (RFC 9457).",
-    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+from talik_api.responses import OPENAPI, responses_of
+from talik_api.schemas import SCHEMAS
+
+MEDIA_TYPE = OPENAPI
+_NUMBERS = {"type": "array", "items": {"type": "number"}}
+_BBOX: dict[str, Any] = {
+    "schema": {**_NUMBERS, "oneOf": [{"minItems": 4, "maxItems": 4}, {"minItems": 6, "maxItems": 6}]},
+    "style": "form",
+    "explode": False,
 }
-_PROBLEM_SCHEMA = {
-    "type": "object",
-    "required": ["type", "title", "status"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "instance": {"type": "string"},
-        "incident": {"type": "string", "description": "Tell the operator this number."},
-    },
-}
-_ANY_ERROR = ("400", "404", "406", "413", "414")
+"""As OGC API Features Part 1 writes it (requirement fc-bbox-definition); the routes read it as text."""
 
 
 def described(app: FastAPI, base_url: str) -> dict[str, Any]:
@@ -44,15 +37,24 @@ def _document(source: dict[str, Any]) -> dict[str, Any]:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    schemas["Problem"] = _PROBLEM_SCHEMA
-    for path in document["paths"].values():
+    schemas.update(copy.deepcopy(SCHEMAS))
+    for address, path in document["paths"].items():
         for operation in path.values():
-            responses = operation["responses"]
-            responses.pop("422", None)
-            for status in _ANY_ERROR:
-                responses.setdefault(status, _PROBLEM)
-            responses.setdefault("default", _PROBLEM)
+            operation["responses"] = copy.deepcopy(dict(responses_of(operation["operationId"], address)))
+            operation["parameters"] = [_parameter(each) for each in operation.get("parameters", ())]
     return document
+
+
+def _parameter(parameter: dict[str, Any]) -> dict[str, Any]:
+    """A parameter of a URL is there or not, never null."""
+    if parameter["name"] == "bbox":
+        return {**parameter, **copy.deepcopy(_BBOX)}
+    schema = {key: value for key, value in parameter["schema"].items() if key != "nullable"}
+    if "enum" in schema:
+        schema["enum"] = [each for each in schema["enum"] if each is not None]
+    # OGC API Features writes both out for each of its parameters, and its validator looks for them.
+    style = {"style": "form", "explode": False} if parameter["in"] == "query" else {}
+    return {**parameter, "schema": schema, **style}
 
 
 def lowered(value: Any) -> Any:
@@ -68,15 +70,26 @@ def lowered(value: Any) -> Any:
 
 
 def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
-    """anyOf [X, null] -> X that is nullable."""
+    """anyOf [X, null] -> X that is nullable; in 3.0.3 `nullable` counts beside `type` alone, and not beside $ref."""
     choices = schema.get("anyOf")
     if not isinstance(choices, list) or {"type": "null"} not in choices:
         return schema
     kept = [each for each in choices if each != {"type": "null"}]
     rest = {key: each for key, each in schema.items() if key != "anyOf"}
     if len(kept) == 1 and "$ref" not in kept[0]:
-        return {**kept[0], **rest, "nullable": True}
-    return {"anyOf": kept, **rest, "nullable": True}
+        return _with_null({**kept[0], **rest, "nullable": True})
+    return {
+        "anyOf": [_with_null({**each, "nullable": True}) if "type" in each else each for each in kept]
+        + ([] if any("type" in each for each in kept) else [{"type": "object", "nullable": True, "enum": [None]}]),
+        **rest,
+    }
+
+
+def _with_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """An enumeration that may be null names null."""
+    if "enum" in schema and None not in schema["enum"]:
+        return {**schema, "enum": [*schema["enum"], None]}
+    return schema
 
 
 def _constant(schema: dict[str, Any]) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def status_of(error: TalikError) -> tuple[int, str]:
 
 def _talik_error(request: Request, error: Exception) -> Response:
     status, title = status_of(error)  # type: ignore[arg-type]
-    if status >= 500:
+    if status >= 500 and not isinstance(error, Problem):  # a Problem was written for the client
         return incident(request, error, status=status, title=title)
     headers = dict(getattr(error, "headers", None) or {})
     kind = getattr(error, "kind", "about:blank")

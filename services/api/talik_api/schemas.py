@@ -29,7 +29,8 @@ def _list(items: Schema, least: int = 0, most: int | None = None) -> Schema:
 
 def _object(required: Schema, optional: Schema | None = None) -> Schema:
     """An object whose other members are free."""
-    return {"type": "object", "required": list(required), "properties": {**required, **(optional or {})}}
+    properties = {"type": "object", "properties": {**required, **(optional or {})}}
+    return {**properties, "required": list(required)} if required else properties
 
 
 def _one(*values: str) -> Schema:
@@ -64,7 +65,9 @@ COMMON: dict[str, Schema] = {
         {"href": {"type": "string", "minLength": 1}, "rel": {"type": "string", "minLength": 1}},
         {"type": _TEXT, "title": _TEXT, "templated": _FLAG, "method": _one("GET", "POST"), "body": {"type": "object"}},
     ),
-    "LandingPage": _object({"title": _TEXT, "description": _TEXT, "links": _list(ref("Link"), 1)}, {"attribution": _TEXT}),
+    "LandingPage": _object(
+        {"title": _TEXT, "description": _TEXT, "links": _list(ref("Link"), 1)}, {"attribution": _TEXT}
+    ),
     "ConfClasses": _object({"conformsTo": _list({"type": "string", "format": "uri"}, 1)}),
     "Health": _object({"status": _one("ok")}),
     "JsonSchema": _JSON_SCHEMA,
@@ -93,7 +96,9 @@ FEATURES: dict[str, Schema] = {
             "links": _list(ref("Link"), 1),
         }
     ),
-    "Collections": _object({"links": _list(ref("Link"), 1), "collections": _list(ref("Collection"))}, {"crs": _list(_TEXT)}),
+    "Collections": _object(
+        {"links": _list(ref("Link"), 1), "collections": _list(ref("Collection"))}, {"crs": _list(_TEXT)}
+    ),
     "Geometry": _object(
         {
             "type": _one(*_GEOMETRY_TYPES),
@@ -235,7 +240,13 @@ TILES: dict[str, Schema] = {
     },
     "TileJson": _object(
         {"tilejson": _one("3.0.0"), "tiles": _list(_TEXT, 1)},
-        {"name": _TEXT, "minzoom": _COUNT, "maxzoom": _COUNT, "bounds": _list(_NUMBER, 4, 4), "center": _list(_NUMBER, 3, 3)},
+        {
+            "name": _TEXT,
+            "minzoom": _COUNT,
+            "maxzoom": _COUNT,
+            "bounds": _list(_NUMBER, 4, 4),
+            "center": _list(_NUMBER, 3, 3),
+        },
     ),
 }
 
@@ -273,10 +284,15 @@ PROCESSES: dict[str, Schema] = {
     ),
     "JobList": _object({"jobs": _list(ref("StatusInfo")), "links": _list(ref("Link"), 1)}),
     "Results": {"type": "object", "additionalProperties": ref("Link")},
-    "Outputs": {"description": "The outputs by name, or the one that was asked for.", "anyOf": [{"type": "object"}, _list({})]},
+    "Outputs": {
+        "description": "The outputs by name, or the one that was asked for.",
+        "anyOf": [{"type": "object"}, _list({})],
+    },
 }
 
-_STAC_ASSET = _object({"href": {"type": "string", "minLength": 1}}, {"type": _TEXT, "title": _TEXT, "roles": _list(_TEXT)})
+_STAC_ASSET = _object(
+    {"href": {"type": "string", "minLength": 1}}, {"type": _TEXT, "title": _TEXT, "roles": _list(_TEXT)}
+)
 _STAC_HEAD = {"type": _TEXT, "stac_version": _one("1.0.0", "1.1.0"), "id": _TEXT, "links": _LINKS}
 STAC: dict[str, Schema] = {
     "StacCatalog": _object(

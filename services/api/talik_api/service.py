@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 from talik_api.access import AccessRules, JwtRules
 from talik_api.executors import JobExecutor, LocalExecutor
 from talik_api.settings import ApiSettings
+from talik_api.turns import Turns
 from talik_stac.editions import Edition, EditionId, list_editions, load_edition
 from talik_stac.errors import EditionError
 from talik_stac.reading import InventoryReader, Readers
@@ -22,9 +23,6 @@ FRESH_S = 1.0
 """For so long a listing of the editions is taken for true: on S3 it is many requests."""
 KNOWN_S = 60.0
 """For so long an edition's item is taken for true: it is never rewritten, but a store may be made anew."""
-
-MAKERS = 2
-"""Files that are made at once."""
 
 
 class EditionShelf:
@@ -72,8 +70,7 @@ class Service:
     access: AccessRules
     executor: JobExecutor | None
     """Who runs jobs; None where this process takes none."""
-    makers: threading.BoundedSemaphore
-    """Whoever has a file made by GDAL holds one of these."""
+    turns: Turns
     on_lambda: bool = False
     """Answers hold 6 MB at most and pass through JSON."""
 
@@ -103,7 +100,7 @@ def make_service(settings: ApiSettings, *, on_lambda: bool = False) -> Service:
         )
         if local
         else None,
-        makers=threading.BoundedSemaphore(MAKERS),
+        turns=Turns(),
         on_lambda=on_lambda,
     )
 

@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
-from editing import publish_polygons
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lakes import outlines
 from pyproj import Transformer
 from starlette.testclient import TestClient
 
+from editing import publish_polygons
+from lakes import outlines
 from talik_api.app import create_app
 from talik_api.crs import SUPPORTED
 from talik_api.settings import ApiSettings

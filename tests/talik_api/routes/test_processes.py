@@ -1,4 +1,4 @@
-"""OGC API Processes: what is computed at once against geopandas and the hub; jobs on a real server, killed and restarted."""
+"""OGC API Processes: answers at once against geopandas and the hub; jobs on real servers, killed and restarted."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import geopandas
+import jwt
 import numpy as np
 import pytest
 import shapely
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from starlette.testclient import TestClient
 
 from job_world import job_inputs, job_world, wait_until
@@ -23,6 +26,7 @@ from talik_api.app import create_app
 from talik_api.settings import ApiSettings
 from talik_stac.changes import diff
 from talik_stac.editions import list_editions
+from talik_stac.jobs import Outcome, finish
 from talik_stac.store import open_store
 
 SUMMARISE = "/processes/summarise/execution"
@@ -179,6 +183,38 @@ def test_dismissing_needs_the_same_key(guarded: TestClient, key: str) -> None:
     answer = guarded.delete(f"/jobs/{job}", headers={"X-API-Key": key})
     assert answer.json()["status"] == "dismissed"
     assert guarded.get(f"/jobs/{job}").json()["status"] == "dismissed"
+
+
+def test_a_token_of_the_configured_issuer_is_a_key_too(tmp_path: Path) -> None:
+    private = ed25519.Ed25519PrivateKey.generate()
+    public = private.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    issuer = {"issuer": "https://login.example.org", "audience": "talik", "public_key": public.decode()}
+    app = create_app(ApiSettings.model_validate({"store": job_world(tmp_path, side_px=128).root, "jwt": issuer}))
+    app.state.service.executor.start = lambda job_id: None
+    client = TestClient(app, raise_server_exceptions=False)
+    claims = {"iss": issuer["issuer"], "aud": "talik", "sub": "anna", "exp": time.time() + 60, "scope": "jobs"}
+
+    def submitted(**changes: Any) -> int:
+        token = jwt.encode({**claims, **changes}, private, "EdDSA")
+        headers = {"Authorization": f"Bearer {token}"}
+        return client.post(MAP, json={"inputs": job_inputs(128)}, headers=headers).status_code
+
+    assert submitted() == 201
+    assert submitted(exp=time.time() - 3600) == 401
+    assert submitted(aud="another") == 401
+    assert submitted(iss="https://evil.example.org") == 401
+    assert submitted(scope="read") == 403
+
+
+def test_the_server_s_folders_are_not_told(guarded: TestClient, key: str) -> None:
+    service = guarded.app.state.service  # type: ignore[attr-defined]
+    job = guarded.post(MAP, json={"inputs": job_inputs(128)}, headers={"X-API-Key": key}).json()["jobID"]
+    finish(service.store, job, Outcome(status="failed", message=f"cannot read {service.store.root}/x.tif"))
+    for path in (f"/jobs/{job}", f"/jobs/{job}/results", f"/jobs/{job}/log"):
+        assert service.store.root not in guarded.get(path).text
+    assert guarded.get(f"/jobs/{job}").json()["message"] == "cannot read the store/x.tif"
 
 
 def asked(address: str, path: str, body: Any = None, key: str = "") -> Any:

@@ -161,7 +161,7 @@ def test_a_scene_is_shown_on_tiles(client: TestClient) -> None:
     green = rgba(client.get(f"{address}?bands=green").content)
     assert set(np.unique(green[green[..., 3] > 0][:, 0])) == {round(value * 1e-4 / 0.3 * 255) for value in (600, 1000)}
     assert client.get(f"/imagery/test/{'x' * 40}/{WEB}/tilejson.json").status_code == 404
-    assert client.get(f"/imagery/nothing/a_20210705/{WEB}/tilejson.json").status_code == 400
+    assert client.get(f"/imagery/nothing/a_20210705/{WEB}/tilejson.json").status_code == 404
     assert client.get(f"{address}?bands=red").status_code == 400
 
 

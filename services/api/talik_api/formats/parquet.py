@@ -18,7 +18,7 @@ def write_parquet(answer: Answer) -> Iterator[bytes]:
     """Write row groups of ROW_GROUP rows with a bbox column; bounds and types of the geometries stand in the footer."""
     import pyarrow.parquet as pq
 
-    from talik_stac.inventory import PARQUET, ROW_GROUP, bbox_column, Bounds, regrouped, geo_metadata
+    from talik_stac.inventory import PARQUET, ROW_GROUP, Bounds, bbox_column, geo_metadata, regrouped
 
     schema, bounds, types = _schema(answer), Bounds(), set[str]()
     sink = _Sink()

@@ -1,8 +1,8 @@
-"""Pages of the collections of features."""
+"""Pages of the collections of features, and of what the service conforms to."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import Request
@@ -17,6 +17,11 @@ from talik_api.service import Service
 
 _EDITIONS = 200
 """So many editions of a landform are listed; /collections lists all."""
+
+
+def conformance_page(service: Service, request: Request, classes: Sequence[str]) -> Response:
+    """The classes of the standards that are met."""
+    return render(service, request, "conformance.html", classes=classes)
 
 
 def collections_page(service: Service, request: Request, document: Mapping[str, Any]) -> Response:

@@ -14,7 +14,8 @@ from shapely.geometry.base import BaseGeometry
 
 from talik_api.pictures.reading import Allowed, Pixels, Source, open_source, read_on
 from talik_api.pictures.render import FIXED, FIXED_8_BIT
-from talik_stac.errors import ImageryError, MissingKeyError, NoScenesError
+from talik_api.problems import Problem
+from talik_stac.errors import ImageryError, MissingKeyError, NoScenesError, StoreError
 from talik_stac.imagery import Bbox, Search, read_items
 from talik_stac.items import footprint_of, item_datetime, scene_from_item
 from talik_stac.scenes import Band, Scene
@@ -55,14 +56,14 @@ class Frame:
 def imagery_of(store: Store, prefix: str) -> str:
     """The collection of the store's index that an edition (by its folder) was made from, as its run.json says.
 
-    Raises ImageryError where the edition names none, or was made from a STAC API.
+    Raises NoScenesError where the edition names none, or was made from a STAC API.
     """
     try:
         imagery = json.loads(store.get(f"{prefix}/run.json")).get("imagery") or {}
     except MissingKeyError:
         imagery = {}
     if not imagery.get("collection") or imagery.get("catalog"):
-        raise ImageryError(
+        raise NoScenesError(
             f"edition {prefix.rsplit('/', 1)[-1]} was not made from imagery that this store indexes; "
             "name a collection of the store with collection="
         )
@@ -87,7 +88,7 @@ def frames_over(store: Store, collection: str, place: BaseGeometry, wanted: Want
 
 def frame_of(store: Store, collection: str, item: str, bands: tuple[str, ...] | None = None) -> Frame:
     """One scene of the index by its id. Raises NoScenesError where there is none of that id."""
-    brief = _items(store, collection, columns=("id", "datetime"))
+    brief = _items(store, collection, missing=404, columns=("id", "datetime"))
     found = next((each for each in brief if each["id"] == item), None)
     if found is None:
         raise NoScenesError(
@@ -117,13 +118,14 @@ def bands_for(items: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     raise ImageryError(f"the scenes share no band to show; the first has {first}: choose with bands= and scene=")
 
 
-def _items(store: Store, collection: str, **wanted: Any) -> list[dict[str, Any]]:
-    """The items of an index. Raises Problem 404 where there is none, StoreError for one that cannot be read."""
+def _items(store: Store, collection: str, *, missing: int = 400, **wanted: Any) -> list[dict[str, Any]]:
+    """The items of an index. Raises Problem `missing` where there is none, StoreError for one that cannot be read."""
     try:
         return read_items(store, collection, **wanted)
     except ImageryError as error:  # its message names the folder of the store
         if error.__cause__ is None or isinstance(error.__cause__, MissingKeyError):
-            raise not_found("collection of imagery", collection, "see /stac/collections") from error
+            detail = f"there is no collection of imagery '{collection[:100]}'; see /stac/collections"
+            raise Problem(missing, "There is no such imagery", detail) from error
         raise StoreError(str(error)) from error
 
 

@@ -23,10 +23,10 @@ from talik_api.service import Served, Service
 router = APIRouter(tags=["Features"])
 MOST_IN_FILE = 2_000_000
 """Features of a FlatGeobuf, GeoPackage or Shapefile that is made on request: GDAL holds 100-240 bytes of each."""
-TURN_S = 60.0
-"""How long a request waits for its turn to have a file made."""
 GEOJSON = "application/geo+json"
 _OFFERED = ", ".join(FORMATS)
+_QUERYABLES = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
+"""OGC API Features Part 3 asks for this link in a header of what can be filtered (test get-queryables-uris)."""
 
 CollectionId = Annotated[str, Path(description="A landform, or an edition.", max_length=200)]
 FormatName = Annotated[
@@ -131,9 +131,10 @@ def item(
     if unchanged(request, tag):
         return Response(status_code=304, headers={"ETag": tag})
     base = f"{service.base_url(request)}/collections/{layer.id}"
+    others = [each for each in _offered().values() if each.name != "geojson"]
     links = [
         link("self", f"{base}/items/{feature}", GEOJSON, "This feature"),
-        link("alternate", f"{base}/items/{feature}?f=html", "text/html", "This feature as HTML"),
+        *[link("alternate", f"{base}/items/{feature}?f={o.name}", o.media_type, f"As {o.title}") for o in others],
         link("collection", base, title="The collection"),
         link(
             "preview",
@@ -165,11 +166,23 @@ def _answered(service: Service, request: Request, collection: str, asked: Asked,
         return Response(status_code=304, headers={"ETag": tag})
     if (file := _published_file(service, request, layer, asked, form)) is not None:
         return RedirectResponse(file, 307, {"ETag": tag, "Cache-Control": "no-cache"})
+    with service.turns.one(is_file=not form.streams):
+        return _page(service, request, layer, asked, question, form, {"ETag": tag})
+
+
+def _page(
+    service: Service,
+    request: Request,
+    layer: Layer,
+    asked: Asked,
+    question: Question,
+    form: Format,
+    headers: dict[str, str],
+) -> Response:
     found = answer(service, layer, question)
     links = _links(service, request, layer, asked, form, found.next)
-    headers = {
+    headers |= {
         "Content-Crs": f"<{question.crs}>",
-        "ETag": tag,
         "Cache-Control": "no-cache",  # may be kept, but asked for again by its tag
         "Vary": "Accept",
         "OGC-NumberMatched": str(found.matched),
@@ -177,7 +190,7 @@ def _answered(service: Service, request: Request, collection: str, asked: Asked,
         "Link": ", ".join(
             f'<{each["href"]}>; rel="{each["rel"]}"; type="{each["type"]}"'
             for each in links
-            if each["rel"] in ("self", "next") and "method" not in each
+            if each["rel"] in ("self", "next", _QUERYABLES) and "method" not in each
         ),
     }
     if form.name == "html":
@@ -185,7 +198,7 @@ def _answered(service: Service, request: Request, collection: str, asked: Asked,
 
         return features_page(service, request, layer, found, links)
     head = {"numberMatched": found.matched, "numberReturned": found.returned, "links": links}
-    written = _written(service, form, _to_write(layer, question, found, head), found.returned)
+    written = _written(form, _to_write(layer, question, found, head), found.returned)
     if form.name != "geojson":
         headers |= _disposition(form, layer.id)
     return send(service, written, form.media_type, headers, name=f"{layer.id}{form.extension}")
@@ -199,23 +212,16 @@ def _published_file(service: Service, request: Request, layer: Layer, asked: Ask
     return f"{service.base_url(request)}/editions/{layer.id}/files/{names[form.name]}"
 
 
-def _written(service: Service, form: Format, to_write: Answer, count: int) -> Iterator[bytes]:
-    """Write the answer; formats that are made as a whole file take turns, since each takes disk and a core."""
-    if form.streams:
-        return form.write(to_write)
-    if count > MOST_IN_FILE:
+def _written(form: Format, to_write: Answer, count: int) -> Iterator[bytes]:
+    """Write the answer. Raises Problem 413 where a file would take too much memory."""
+    if not form.streams and count > MOST_IN_FILE:
         raise Problem(
             413,
             "Too many features for this format",
             f"{count:,} features as {form.title}; at most {MOST_IN_FILE:,}: ask for f=parquet, geojson or csv, which "
             "stream, for a smaller area, or for the files of the edition",
         )
-    if not service.makers.acquire(timeout=TURN_S):
-        raise Problem(503, "Too many files are being made", "ask again soon", headers={"Retry-After": "30"})
-    try:
-        return form.write(to_write)
-    finally:
-        service.makers.release()
+    return form.write(to_write)
 
 
 def _to_write(layer: Layer, question: Question, found: Found, head: dict[str, Any]) -> Answer:
@@ -244,7 +250,9 @@ def _links(
             links.append(
                 link("next", asked_again(request, base, token=following.token()), form.media_type, "The next page")
             )
-    return [*links, link("collection", f"{base}/collections/{layer.id}", title="The collection")]
+    here = f"{base}/collections/{layer.id}"
+    links.append(link(_QUERYABLES, f"{here}/queryables", "application/schema+json", "What filters may name"))
+    return [*links, link("collection", here, title="The collection")]
 
 
 def _disposition(form: Format, name: str) -> dict[str, str]:

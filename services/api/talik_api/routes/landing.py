@@ -15,6 +15,7 @@ from talik_api.features.query import SORTABLE
 from talik_api.features.queryables import json_schema
 from talik_api.formats import FORMATS, format_for
 from talik_api.links import link
+from talik_api.metadata.record import licence_of
 from talik_api.openapi import MEDIA_TYPE as OPENAPI
 from talik_api.openapi import described
 from talik_api.page_format import JSON_OR_HTML
@@ -64,8 +65,12 @@ def landing(
 
 
 @router.get("/conformance")
-def conformance() -> Response:
+def conformance(request: Request, service: Served, f: FormatName = None) -> Response:
     """The classes of the standards that this service meets."""
+    if _html(request, f):
+        from talik_api.pages import conformance_page
+
+        return conformance_page(service, request, conformance_classes())
     return _json({"conformsTo": conformance_classes()})
 
 
@@ -178,10 +183,9 @@ def _document(base: str, layer: Layer, *, listed: bool) -> dict[str, Any]:
             *_editions_links(base, layer, listed=listed),
         ],
     }
-    if len(licences) == 1 and licences[0] != "other":
-        document["links"].append(
-            link("license", f"https://spdx.org/licenses/{licences[0]}.html", "text/html", licences[0])
-        )
+    licence = licence_of(licences[0])
+    if len(licences) == 1 and licence.url is not None:
+        document["links"].append(link("license", licence.url, "text/html", licence.name))
     return document
 
 

@@ -24,7 +24,8 @@ from talik_stac.editions import Edition
 from talik_stac.errors import NoScenesError
 
 router = APIRouter(tags=["Pictures"])
-_BANDS = re.compile(r"[a-z0-9_]{1,30}(,[a-z0-9_]{1,30}){0,2}", re.ASCII)
+BANDS = r"^[A-Za-z0-9_]{1,30}(,[A-Za-z0-9_]{1,30},[A-Za-z0-9_]{1,30})?$"
+"""One band, or three."""
 _IMAGES: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}, "image/webp": {}}}}
 _MOVES: dict[int | str, dict[str, Any]] = {200: {"content": {"image/webp": {}, "image/gif": {}}}}
 
@@ -42,7 +43,10 @@ Buffer = Annotated[
 ]
 Bands = Annotated[
     str | None,
-    Query(description="Three bands for red, green and blue, or one, such as nir,red,green. True colour if left out."),
+    Query(
+        description="Three bands for red, green and blue, or one, such as nir,red,green. True colour if left out.",
+        json_schema_extra={"pattern": BANDS},
+    ),
 ]
 SceneId = Annotated[str | None, Query(max_length=300, description="The id of one scene.")]
 When = Annotated[str | None, Query(description="A day, or an interval such as 2020-06-01/..")]
@@ -179,7 +183,7 @@ def parse_bands(text: str | None) -> tuple[str, ...] | None:
     if text is None:
         return None
     names = tuple(text.lower().split(","))
-    if not _BANDS.fullmatch(text.lower()) or len(names) == 2 or len(set(names)) != len(names):
+    if not re.fullmatch(BANDS, text) or len(set(names)) != len(names):
         detail = f"bands={text[:100]!r}; expected three different names such as nir,red,green, or one"
         raise Problem(400, "The bands are not valid", detail)
     return names

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 from fastapi import APIRouter, Body, Path, Query, Request
 from pydantic import BaseModel, ConfigDict
@@ -25,6 +25,7 @@ router = APIRouter(tags=["Processes"])
 _OGC = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0"
 _EXECUTE = "http://www.opengis.net/def/rel/ogc/1.0/execute"
 _RESULTS = "http://www.opengis.net/def/rel/ogc/1.0/results"
+_STATUS_NAMES = "|".join(get_args(Status))
 ProcessId = Annotated[str, Path(alias="processId", max_length=100)]
 JobId = Annotated[str, Path(alias="jobId", max_length=100)]
 
@@ -37,7 +38,7 @@ class Execute(BaseModel):
     inputs: dict[str, Any] = {}
     outputs: dict[str, Any] | None = None
     """Those that are wanted; all if left out."""
-    response: str = "raw"
+    response: Literal["raw", "document"] = "raw"
     """raw: one output as it is; document: all of them by name."""
 
 
@@ -92,7 +93,11 @@ def jobs(
     service: Served,
     principal: Submitter,
     status: Annotated[
-        str | None, Query(description="Some of accepted, running, successful, failed, dismissed.")
+        str | None,
+        Query(
+            description="Some of accepted, running, successful, failed, dismissed.",
+            json_schema_extra={"pattern": rf"^({_STATUS_NAMES})(,({_STATUS_NAMES}))*$"},
+        ),
     ] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 10,
     after: Annotated[str | None, Query(description="From a 'next' link.", max_length=100)] = None,
@@ -131,7 +136,8 @@ def job_results(request: Request, service: Served, job_id: JobId) -> Response:
     """Links to what a job made."""
     job = load_job(service.store, job_id)
     if job.status == "failed":
-        raise Problem(400, "The job failed", job.message or "no reason is known; see its log")
+        reason = job.message.replace(service.store.root, "the store")
+        raise Problem(400, "The job failed", reason or "no reason is known; see its log")
     if job.status != "successful" or job.result is None:
         raise Problem(
             404,
@@ -154,7 +160,8 @@ def job_results(request: Request, service: Served, job_id: JobId) -> Response:
 def job_log(service: Served, job_id: JobId) -> Response:
     """What the job's workers said."""
     load_job(service.store, job_id)
-    return Response(read_log(service.store, job_id), media_type="text/plain", headers={"Cache-Control": "no-store"})
+    said = read_log(service.store, job_id).replace(service.store.root, "the store")
+    return Response(said, media_type="text/plain", headers={"Cache-Control": "no-store"})
 
 
 def _names(service: Service) -> list[str]:
@@ -211,7 +218,8 @@ def _status(service: Service, request: Request, job: Job) -> dict[str, Any]:
         "type": "process",
         "jobID": job.id,
         "status": job.status,
-        "message": job.message,
+        # An error of the worker may name where the store lies on the server.
+        "message": job.message.replace(service.store.root, "the store"),
         "progress": job.progress,
         **{name: moment.isoformat().replace("+00:00", "Z") for name, moment in times.items() if moment is not None},
         **({"warnings": list(job.warnings)} if job.warnings else {}),

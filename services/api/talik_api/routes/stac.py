@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Body, Path, Query, Request
 from starlette.responses import Response
 
+from talik_api.crs import SUPPORTED
 from talik_api.links import link
 from talik_api.problems import not_found
 from talik_api.service import Served, Service
@@ -38,12 +39,19 @@ Limit = Annotated[
     Query(ge=1, description="Items of a page.", json_schema_extra={"maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}),
 ]
 Filter = Annotated[str | None, Query(alias="filter", description="A condition in CQL2.")]
-FilterLang = Annotated[str | None, Query(alias="filter-lang", json_schema_extra={"enum": ["cql2-text", "cql2-json"]})]
-FilterCrs = Annotated[str | None, Query(alias="filter-crs", description="URI of the CRS of geometries in the filter.")]
+FilterLang = Annotated[Literal["cql2-text", "cql2-json"] | None, Query(alias="filter-lang")]
+FilterCrs = Annotated[
+    str | None,
+    Query(
+        alias="filter-crs",
+        description="URI of the CRS of geometries in the filter.",
+        json_schema_extra={"enum": list(SUPPORTED)},
+    ),
+]
 SortBy = Annotated[str | None, Query(description="Properties joined by commas; '-' before one sorts downwards.")]
 Fields = Annotated[str | None, Query(description="Members to include, and with '-' before them to exclude.")]
 QueryText = Annotated[str | None, Query(alias="query", description='JSON such as {"eo:cloud_cover":{"lt":10}}.')]
-Token = Annotated[str | None, Query(description="From a 'next' link.")]
+Token = Annotated[str | None, Query(description="From a 'next' link.", min_length=1)]
 
 
 @router.get("")

@@ -18,7 +18,7 @@ from talik_api.pictures.scenes import Frame, file_grid, frame_of, search_bbox
 from talik_api.pictures.tilesets import SET_ID, Tileset
 from talik_api.pictures.web_mercator import TileAt, matrix_set, zoom_for
 from talik_api.problems import Problem, not_found
-from talik_api.routes.pictures import parse_bands
+from talik_api.routes.pictures import BANDS, parse_bands
 from talik_api.sending import tag_of, unchanged
 from talik_api.service import Served, Service
 from talik_stac.editions import Edition
@@ -40,7 +40,9 @@ Matrix = Annotated[int, Path(alias="tileMatrix", description="Zoom.")]
 Row = Annotated[int, Path(alias="tileRow", description="From the north.")]
 Column = Annotated[int, Path(alias="tileCol", description="From the west.")]
 Kind = Literal["png", "webp"]
-Bands = Annotated[str | None, Query(description="Three bands such as nir,red,green, or one.")]
+Bands = Annotated[
+    str | None, Query(description="Three bands such as nir,red,green, or one.", json_schema_extra={"pattern": BANDS})
+]
 _PICTURES: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}, "image/webp": {}}}}
 _VECTORS: dict[int | str, dict[str, Any]] = {200: {"content": {tilesets.MVT: {}}}}
 

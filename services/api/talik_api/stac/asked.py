@@ -11,7 +11,7 @@ import shapely
 from pydantic import BaseModel, ConfigDict, Field
 
 from talik_api.cql import Filter, FilterError, Queryable, all_of, parse_filter
-from talik_api.crs import CRS84, checked_crs
+from talik_api.crs import CRS84, SUPPORTED, checked_crs
 from talik_api.features.place import Place, place_of_bbox
 from talik_api.problems import Problem
 from talik_api.stac.fields import Fields, fields_of, fields_of_text
@@ -50,7 +50,9 @@ class Asked(BaseModel):
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
-    bbox: list[float] | None = Field(None, description="West, south, east, north (six numbers with heights).")
+    bbox: list[float] | None = Field(
+        None, description="West, south, east, north (six numbers with heights).", min_length=4, max_length=6
+    )
     intersects: dict[str, Any] | None = Field(None, description="A GeoJSON geometry.")
     datetime: str | None = Field(None, description="RFC 3339: a moment, or an interval such as 2020-06-01T00:00:00Z/..")
     ids: list[str] | None = None
@@ -60,9 +62,9 @@ class Asked(BaseModel):
     fields: FieldLists | None = None
     query: dict[str, Any] | None = Field(None, description='Such as {"eo:cloud_cover": {"lt": 10}}.')
     filter: dict[str, Any] | str | None = Field(None, description="CQL2: JSON, or text with filter-lang cql2-text.")
-    filter_lang: str | None = Field(None, alias="filter-lang")
-    filter_crs: str | None = Field(None, alias="filter-crs")
-    token: str | None = Field(None, description="From a 'next' link.")
+    filter_lang: Literal["cql2-text", "cql2-json"] | None = Field(None, alias="filter-lang")
+    filter_crs: str | None = Field(None, alias="filter-crs", json_schema_extra={"enum": [*SUPPORTED, None]})
+    token: str | None = Field(None, description="From a 'next' link.", min_length=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,10 +163,7 @@ def _filter(asked: Asked, queryables: Mapping[str, Queryable]) -> Filter | None:
     named = "OGC:CRS84" if crs == CRS84 else crs
     if language == "cql2-text":
         return parse_filter(asked.filter, language="cql2-text", queryables=queryables, crs=named)
-    if language == "cql2-json":
-        return parse_filter(_of_drafts(asked.filter), language="cql2-json", queryables=queryables, crs=named)
-    detail = f"filter-lang={language[:100]}; expected cql2-text or cql2-json"
-    raise Problem(400, "The filter language is not offered", detail)
+    return parse_filter(_of_drafts(asked.filter), language="cql2-json", queryables=queryables, crs=named)
 
 
 def _of_drafts(tree: Any) -> Any:
