@@ -82,8 +82,8 @@ class InventoryReader:
             numbers = np.array(kept, np.int64)
         return numbers
 
-    def read(self, group: int, columns: Sequence[str]) -> pa.Table:
-        """Read columns of one row group, in the order of `columns`."""
+    def read(self, group: int, columns: Sequence[str], *, keep: bool = True) -> pa.Table:
+        """Read columns of one row group, in the order of `columns`; `keep` False where all groups are read in turn."""
         there = {column: self._shelf.get((self._name, group, column)) for column in columns}
         missing = [column for column, values in there.items() if values is None]
         if missing:
@@ -91,7 +91,8 @@ class InventoryReader:
                 table = file.read_row_group(group, columns=missing, use_threads=False)
             for column in missing:
                 there[column] = table[column]
-                self._shelf.put((self._name, group, column), table[column])
+                if keep:
+                    self._shelf.put((self._name, group, column), table[column])
         fields = [self.schema.field(column) for column in columns]
         return pa.table([there[column] for column in columns], schema=pa.schema(fields))
 
@@ -99,7 +100,7 @@ class InventoryReader:
         """Yield the rows whose bounds touch one of the boxes, group by group; None: all rows."""
         wanted = list(dict.fromkeys([*columns, "bbox"]))
         for group in self.touching(boxes):
-            table = self.read(int(group), wanted)
+            table = self.read(int(group), wanted, keep=boxes is not None)
             if boxes is not None:
                 table = table.filter(pa.array(_touch_any(box_array(table), boxes)))
             if len(table):
@@ -108,7 +109,7 @@ class InventoryReader:
     def tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         """Yield all rows, group by group."""
         for group in range(len(self.groups.rows)):
-            yield self.read(group, columns)
+            yield self.read(group, columns, keep=False)
 
     def _open(self) -> pq.ParquetFile:
         # One open file a read: cheap with the footer at hand, and no lock between threads.

@@ -23,7 +23,7 @@ from lakes import outlines
 from talik_api.app import create_app
 from talik_api.crs import SUPPORTED
 from talik_api.settings import ApiSettings
-from talik_stac.store import open_store
+from talik_stac.store import Store, open_store
 
 EDITION = "/collections/water-test-2020-v1/items"
 LANDFORM = "/collections/water/items"
@@ -372,3 +372,22 @@ def test_the_same_question_gives_the_same_bytes(client: TestClient) -> None:
     for form in ("geojson", "fgb", "parquet", "csv", "shp", "gpkg"):
         parameters = {"bbox": "0,50,10,60", "f": form, "limit": 500}
         assert client.get(EDITION, params=parameters).content == client.get(EDITION, params=parameters).content, form
+
+
+def test_a_store_on_s3_gives_the_same_bytes(any_store: Store, tmp_path: Path) -> None:
+    near = open_store(str(tmp_path / "near"))
+    publish_polygons(near, tmp_path / "files", outlines(6_000), year=2020)
+    for key in near.list(""):
+        any_store.put(key, near.get(key))
+    with (
+        TestClient(create_app(ApiSettings(store=near.root, local_jobs=0))) as one,
+        TestClient(create_app(ApiSettings(store=any_store.root, local_jobs=0))) as other,
+    ):
+        for parameters in (
+            {"bbox": "-20,55,20,65", "limit": 700},
+            {"filter": "area_m2 > 4000000", "sortby": "-area_m2", "limit": 50},
+            {"bbox": "-20,55,20,65", "f": "parquet"},
+        ):
+            answers = [client.get(EDITION, params=parameters) for client in (one, other)]
+            assert answers[0].status_code == 200
+            assert answers[0].content == answers[1].content

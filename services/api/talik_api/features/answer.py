@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import pyarrow as pa
 
 from talik_api.features import select
 from talik_api.features.ask import Question
-from talik_api.features.layers import Layer, find_layer
+from talik_api.features.layers import Layer, find_layer, last_published
 from talik_api.features.query import Cursor
 from talik_api.features.sorting import cursor_behind_row, read_sorted, sorted_rows
 from talik_api.service import Service
@@ -40,7 +39,7 @@ def layer_of(service: Service, collection: str, cursor: Cursor | None = None) ->
 
 def answer(service: Service, layer: Layer, question: Question) -> Found:
     """Find the rows, cut out the page."""
-    at = question.cursor.at if question.cursor else f"{datetime.now(UTC).isoformat(timespec='milliseconds')}"
+    at = question.cursor.at if question.cursor else last_published(layer)
     parts = select.find(service, layer, question.query)
     matched = select.count(parts)
     schema = pa.schema([INVENTORY_SCHEMA.field(name) for name in question.columns])
@@ -64,7 +63,7 @@ def find_object(service: Service, layer: Layer, feature_id: str) -> tuple[Editio
             continue
         reader = service.reader(edition)
         for group in range(len(reader.groups.rows)):
-            place = reader.read(group, ["id"])["id"].index(object_id).as_py()
+            place = reader.read(group, ["id"], keep=False)["id"].index(object_id).as_py()
             if place >= 0:
                 return edition, reader.read(group, INVENTORY_SCHEMA.names).slice(place, 1)
     return None

@@ -41,7 +41,7 @@ class Asked(BaseModel):
     bbox_crs: str | None = Field(None, alias="bbox-crs", json_schema_extra=_CRS)
     intersects: dict[str, Any] | None = Field(None, description="A GeoJSON polygon, Feature or FeatureCollection.")
     datetime: str | None = Field(None, description="An instant, or an interval such as 2020-06-01/..")
-    filter: str | dict[str, Any] | None = Field(None, description="CQL2: text, or JSON.")
+    filter: str | dict[str, Any] | bool | None = Field(None, description="CQL2: text, or JSON.")
     filter_lang: FilterLang | None = Field(None, alias="filter-lang")
     filter_crs: str | None = Field(None, alias="filter-crs", json_schema_extra=_CRS)
     sortby: str | None = None
@@ -120,7 +120,7 @@ def _filter(asked: Asked) -> Filter | None:
             "filter-lang is cql2-text, but the filter is JSON; give filter-lang cql2-json",
         )
     return parse_filter(
-        asked.filter,
+        json.dumps(asked.filter) if isinstance(asked.filter, bool) else asked.filter,
         language="cql2-text" if is_text else "cql2-json",
         queryables=QUERYABLES,
         crs="OGC:CRS84" if crs == CRS84 else crs,

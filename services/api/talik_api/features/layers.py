@@ -34,7 +34,7 @@ def layers(editions: list[Edition]) -> list[Layer]:
 def find_layer(editions: list[Edition], name: str, found: Edition | None, *, at: str | None = None) -> Layer:
     """The collection of that id as it was at a moment; `found` is the edition of that id. Raises Problem 404."""
     if at is not None:
-        editions = [edition for edition in editions if str(edition.item["properties"].get("created", "")) < at]
+        editions = [edition for edition in editions if _created(edition) <= at]
     if any(edition.landform == name for edition in editions):
         return _landform(name, editions)
     if found is not None:
@@ -57,9 +57,18 @@ def newest(editions: list[Edition]) -> list[Edition]:
     return [last[place] for place in sorted(last)]
 
 
+def last_published(layer: Layer) -> str:
+    """When the newest of a collection's editions was published: what is published later is newer than a page of now."""
+    return max((_created(edition) for edition in layer.editions), default="")
+
+
 def group_of(edition: Edition) -> str:
     """Season first and last day: what versions of one inventory share."""
     return f"{edition.season_start.isoformat()}/{edition.season_end.isoformat()}"
+
+
+def _created(edition: Edition) -> str:
+    return str(edition.item["properties"].get("created", ""))
 
 
 def _landform(name: str, editions: list[Edition]) -> Layer:

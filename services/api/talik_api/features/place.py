@@ -18,6 +18,8 @@ from talik_stac.errors import AoiError
 from talik_stac.reading import Box, box_array
 
 _STEPS = 50  # a box's side in another CRS is a curve in lon/lat
+_FARTHEST_M = 1e9  # beyond it the projections answer with noise
+_SHORTEST_M = 1e-3  # a fiftieth of the smallest numbers is 0
 _ORDER = "expected four numbers (or six, with heights): the lower corner, then the upper, in the axis order of bbox-crs"
 
 
@@ -71,8 +73,11 @@ def place_of_bbox(text: str, crs: str = CRS84) -> Place:
         raise Problem(
             400, "The bbox is not valid", f"bbox={text[:200]}: the lower corner must be below the upper; {_ORDER}"
         )
-    ring = shapely.segmentize(shapely.box(*numbers), max(right - left, top - bottom) / _STEPS)
-    lonlat = transformed(ring, source=crs, target=CRS84)
+    if max(map(abs, numbers)) > _FARTHEST_M:
+        raise Problem(400, "The bbox is not valid", f"bbox={text[:200]} reaches beyond what its CRS covers")
+    ring = shapely.segmentize(shapely.box(*numbers).exterior, max(right - left, top - bottom, _SHORTEST_M) / _STEPS)
+    # A line: where the projection has no answer, its ends may differ, which a ring does not take.
+    lonlat = transformed(shapely.LineString(ring), source=crs, target=CRS84)
     if not np.isfinite(shapely.get_coordinates(lonlat)).all():
         raise Problem(400, "The bbox is not valid", f"bbox={text[:200]} reaches beyond what its CRS covers")
     try:

@@ -39,7 +39,7 @@ class Cursor:
     edition: str
     row: int
     at: str
-    """When the first page was answered (RFC 3339, UTC): editions published since are left out."""
+    """When the newest edition of the first page was published (RFC 3339): those published since are left out."""
     values: tuple[Any, ...] = ()
     """The row's values of the sort keys."""
 
@@ -83,7 +83,8 @@ class Query:
         """What deciding a row needs, its outline excepted."""
         wanted = ["bbox"] if self.place is not None else []
         wanted += ["observed_start", "observed_end"] if self.during is not None else []
-        wanted += sorted(self.filter.columns) if self.filter is not None else []
+        # A filter without properties, such as `false`, decides rows too: a column of one bit says how many there are.
+        wanted += (sorted(self.filter.columns) or ["on_aoi_edge"]) if self.filter is not None else []
         return tuple(dict.fromkeys(wanted))
 
 

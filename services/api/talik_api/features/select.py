@@ -20,6 +20,9 @@ from talik_api.times import Span
 from talik_stac.editions import Edition
 from talik_stac.reading import InventoryReader, box_array
 
+KEPT_GROUPS = 32
+"""A query of more row groups than this leaves nothing behind in memory."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
@@ -29,6 +32,8 @@ class Part:
     group: int
     rows: NDArray[np.int32] | None
     """Places in the group, ascending; None: all of them."""
+    keep: bool
+    """Few groups were looked at: what is read of this one may be wanted again."""
 
     @property
     def edition(self) -> Edition:
@@ -55,7 +60,7 @@ class Part:
 
     def read(self, columns: Sequence[str]) -> pa.Table:
         """Read columns of the rows."""
-        table = self.reader.read(self.group, columns)
+        table = self.reader.read(self.group, columns, keep=self.keep)
         return table if self.rows is None else table.take(pa.array(self.rows))
 
 
@@ -124,20 +129,21 @@ def _parts(reader: InventoryReader, query: Query) -> Iterator[Part]:
     groups = reader.touching(query.place.boxes if query.place is not None else None)
     if query.filter is not None:
         groups = np.intersect1d(groups, reader.touching(query.filter.bounds(), query.filter.ranges()))
+    keep = len(groups) <= KEPT_GROUPS
     for group in groups:
-        part = _part(reader, int(group), query)
+        part = _part(reader, int(group), query, keep=keep)
         if part.count:
             yield part
 
 
-def _part(reader: InventoryReader, group: int, query: Query) -> Part:
+def _part(reader: InventoryReader, group: int, query: Query, *, keep: bool) -> Part:
     """Decide the rows of one group; what its bounds decide already is not read."""
     place = query.place
     if place is not None and place.decided(reader.groups.bounds[group : group + 1])[0].all():
         query, place = replace(query, place=None), None
     if not query.columns:
-        return Part(reader=reader, group=group, rows=None)
-    table = reader.read(group, query.columns)
+        return Part(reader=reader, group=group, rows=None, keep=keep)
+    table = reader.read(group, query.columns, keep=keep)
     found = np.ones(len(table), bool)
     if query.during is not None:
         found &= _seen_during(table, query.during, reader.edition)
@@ -145,7 +151,8 @@ def _part(reader: InventoryReader, group: int, query: Query) -> Part:
         found &= _touching(place, table, found, reader, group)
     if query.filter is not None:
         found &= query.filter.mask(table)
-    return Part(reader=reader, group=group, rows=None if found.all() else np.flatnonzero(found).astype(np.int32))
+    rows = None if found.all() else np.flatnonzero(found).astype(np.int32)
+    return Part(reader=reader, group=group, rows=rows, keep=keep)
 
 
 def _touching(
