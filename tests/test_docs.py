@@ -43,7 +43,7 @@ def test_every_command_and_option_of_the_documentation_exists() -> None:
 def test_every_file_that_the_architecture_names_exists() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     names = set(re.findall(r"`?((?:[a-z_]+/)?[a-z_0-9]+\.py)`?", text))
-    folders = [ROOT / "stac", ROOT / "services" / "inference"]
+    folders = [ROOT / "stac", ROOT / "services"]
     known = {path.name for folder in folders for path in folder.rglob("*.py")}
     assert [name for name in names if Path(name).name not in known] == []
 

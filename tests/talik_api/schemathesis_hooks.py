@@ -19,7 +19,9 @@ CLAMPED = ("Features.items", "STAC.items", "STAC.search_by_url")
 @schemathesis.hook
 def before_load_schema(_: Any, raw_schema: dict[str, Any]) -> None:
     """Change the description for this run: names that exist, and no maximum of `limit` where it is clamped."""
-    names = _names(raw_schema["servers"][0]["url"])
+    base = raw_schema["servers"][0]["url"]
+    names = _names(base)
+    _with_inputs(raw_schema, _inputs(base))
     for path, operation, parameter in _parameters(raw_schema):
         if operation["operationId"] in CLAMPED and parameter["name"] == "limit":
             del parameter["schema"]["maximum"]
@@ -27,6 +29,15 @@ def before_load_schema(_: Any, raw_schema: dict[str, Any]) -> None:
         if parameter["in"] == "path" and known:
             parameter["example"] = known[0]
             parameter["schema"] = {"anyOf": [{"enum": known}, parameter["schema"]]}
+
+
+def _with_inputs(description: dict[str, Any], inputs: list[dict[str, Any]]) -> None:
+    """Inputs and outputs that there are, among any others; the first go with the first process."""
+    given = description["components"]["schemas"]["Execute"]["properties"]
+    given["inputs"] = {"anyOf": [{"enum": inputs}, given["inputs"]]}
+    given["outputs"] = {"anyOf": [{"enum": [{"summary": {}}]}, given["outputs"]]}
+    execution = description["paths"]["/processes/{processId}/execution"]["post"]
+    execution["requestBody"]["content"]["application/json"]["example"] = {"inputs": inputs[0]}
 
 
 def _parameters(description: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
@@ -68,6 +79,24 @@ def _vectors(base: str) -> dict[str, dict[str, list[Any]]]:
         },
         "processes": {"processId": [each["id"] for each in _get(f"{base}/processes")["processes"]]},
     }
+
+
+def _inputs(base: str) -> list[dict[str, Any]]:
+    """Inputs that the processes take; those of map-landform map again what an edition of indexed imagery shows."""
+    editions = _get(f"{base}/editions")["editions"]
+    first, last = editions[0], editions[-1]
+    taken: list[dict[str, Any]] = [
+        {"collection": last["id"]},
+        {"collection": last["id"], "area": last["bbox"], "filter": "area_m2 > 1000"},
+        {"a": first["id"], "b": last["id"]},
+    ]
+    imagery = [each for each in _items(base)["collectionId"] if not each.startswith("inventories-")]
+    if imagery:
+        year = last["season"][0][:4]
+        west, south, _, _ = last["bbox"]
+        small = [west, south, round(west + 0.02, 4), round(south + 0.01, 4)]
+        taken.append({"landform": last["landform"], "season": year, "area": small, "collection": imagery[0]})
+    return taken
 
 
 def _items(base: str) -> dict[str, list[Any]]:

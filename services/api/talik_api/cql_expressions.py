@@ -146,11 +146,9 @@ _TURNED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
 def compare(op: str, left: Expression, right: Expression) -> Expression:
-    """Compare two scalars of one kind; times by UTC day where either is a date."""
+    """Compare two scalars of one kind; times by UTC day where either is a date, and false goes before true."""
     if left.kind != right.kind or left.kind not in _ARROW_TYPES:
         raise FilterError(f"'{op}' compares {left.kind} with {right.kind}; give two of number, text, boolean or time")
-    if left.kind == "boolean" and op not in {"=", "<>"}:
-        raise FilterError(f"'{op}' compares truth values, which have no order; use = or <>")
     kernel, by_day = _COMPARE[op], left.kind == "time" and left.is_day != right.is_day
 
     def evaluate(table: pa.Table) -> Any:

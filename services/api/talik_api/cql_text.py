@@ -22,6 +22,11 @@ MAX_PARENTHESES = 100
 MAX_DEPTH = 60
 """Operations inside each other; the library's JSON reader takes 128 brackets, which are two for each operation."""
 _TOKEN = re.compile(r"""'[^']*'|"[^"]*"|[A-Za-z_][\w.:]*|<>|<=|>=|!=|[-+*/%^=<>(),]""", re.ASCII)
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.|'')*+(?:'|\\?\Z)|"[^"]*\"""", re.DOTALL)
+"""A text, which may lack its end, or a name. Possessive: a mistake costs one pass."""
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPED = {"'": "''", "a": "\a", "b": "\b", "t": "\t", "n": "\n", "v": "\v", "f": "\f", "r": "\r"}
+"""Requirement /req/cql2-text/escaping, of which the library knows '' alone; other backslashes are left for LIKE."""
 _OPERATOR_WORDS = frozenset(["not", "in", "is", "like", "between", "div"])
 _GEOMETRY_WORDS = frozenset(
     ["point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon", "geometrycollection"]
@@ -48,6 +53,7 @@ class _Frame:
 def parse_text(text: str) -> Any:
     """Parse CQL2 text into a CQL2-JSON tree; raises FilterError where it is malformed, too long or too deep."""
     check_length(text)
+    text = _QUOTED.sub(_without_escapes, text)
     frames, trees, position, before = [_Frame()], dict[str, Any](), 0, ("", "")
     for match in _TOKEN.finditer(text):
         frames[-1].parts.append(text[position : match.start()])
@@ -108,6 +114,13 @@ def check_depth(tree: Any) -> None:
         if not level:
             return
     raise FilterError(f"the filter is nested more than {MAX_DEPTH} deep; write it flatter")
+
+
+def _without_escapes(quoted: re.Match[str]) -> str:
+    """Put the characters that a text means by backslashes into it."""
+    if quoted[0].startswith('"'):
+        return quoted[0]
+    return _ESCAPE.sub(lambda escape: _ESCAPED.get(escape[1], escape[0]), quoted[0])
 
 
 def _children(node: Any) -> list[Any]:

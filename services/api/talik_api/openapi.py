@@ -10,8 +10,10 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from talik_api.responses import OPENAPI, responses_of
+from talik_api.features import ask
+from talik_api.responses import OPENAPI, WITHOUT_KEY, responses_of
 from talik_api.schemas import SCHEMAS
+from talik_api.stac import asked
 
 MEDIA_TYPE = OPENAPI
 _NUMBERS = {"type": "array", "items": {"type": "number"}}
@@ -21,6 +23,12 @@ _BBOX: dict[str, Any] = {
     "explode": False,
 }
 """As OGC API Features Part 1 writes it (requirement fc-bbox-definition); the routes read it as text."""
+_LIMITS = {
+    "Features.items": ask.DEFAULT_LIMIT,
+    "STAC.items": asked.DEFAULT_LIMIT,
+    "STAC.search_by_url": asked.DEFAULT_LIMIT,
+}
+"""Operation -> `limit` where none is given, which depends on more than the routes could tell FastAPI: its None wins."""
 
 
 def described(app: FastAPI, base_url: str) -> dict[str, Any]:
@@ -41,7 +49,12 @@ def _document(source: dict[str, Any]) -> dict[str, Any]:
     for address, path in document["paths"].items():
         for operation in path.values():
             operation["responses"] = copy.deepcopy(dict(responses_of(operation["operationId"], address)))
+            if operation["operationId"] in WITHOUT_KEY:
+                operation["security"] = [*operation["security"], {}]
             operation["parameters"] = [_parameter(each) for each in operation.get("parameters", ())]
+            for parameter in operation["parameters"]:
+                if parameter["name"] == "limit" and operation["operationId"] in _LIMITS:
+                    parameter["schema"]["default"] = _LIMITS[operation["operationId"]]
     return document
 
 

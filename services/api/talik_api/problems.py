@@ -59,6 +59,12 @@ STATUSES: dict[type[TalikError], tuple[int, str]] = {
 """Status and title of each error; the nearest ancestor counts. Errors of access and quotas carry their own status."""
 
 
+KINDS: dict[type[Exception], str] = {
+    NoJobError: "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0/no-such-job",
+}
+"""The URI that a standard gives an error."""
+
+
 class Problem(TalikError):  # noqa: N818 - the word of RFC 9457
     """An answer that is an error, made where it is found."""
 
@@ -111,8 +117,16 @@ def _talik_error(request: Request, error: Exception) -> Response:
     if status >= 500 and not isinstance(error, Problem):  # a Problem was written for the client
         return incident(request, error, status=status, title=title)
     headers = dict(getattr(error, "headers", None) or {})
-    kind = getattr(error, "kind", "about:blank")
-    return problem_response(status, title, str(error), headers=headers, kind=kind, instance=_path(request))
+    kind = KINDS.get(type(error), getattr(error, "kind", "about:blank"))
+    detail = _without_folder(request, str(error))
+    return problem_response(status, title, detail, headers=headers, kind=kind, instance=_path(request))
+
+
+def _without_folder(request: Request, text: str) -> str:
+    """Messages of the hub name the store for people at a terminal; a client need not know where it lies."""
+    service = getattr(request.app.state, "service", None)
+    root = "" if service is None else service.store.root.rstrip("/")
+    return text.replace(root, "the store") if root else text
 
 
 def incident(

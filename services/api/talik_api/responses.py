@@ -18,6 +18,8 @@ OPENAPI = "application/vnd.oai.openapi+json;version=3.0"
 _JSON, _HTML, _GEOJSON, _SCHEMA = "application/json", "text/html", "application/geo+json", "application/schema+json"
 _BYTES: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 _TEXT: dict[str, Any] = {"schema": {"type": "string"}}
+WITHOUT_KEY = frozenset(["Processes.execute"])
+"""Operations that take a key and do without one: map-landform alone needs it."""
 _ALWAYS = ("400", "414", "500", "503")
 """Statuses that any address may answer: a parameter that there is not, a long address, a fault, a silent store."""
 _SAID = {

@@ -179,6 +179,7 @@ def test_dismissing_needs_the_same_key(guarded: TestClient, key: str) -> None:
     job = guarded.post(MAP, json={"inputs": job_inputs(128)}, headers={"X-API-Key": key}).json()["jobID"]
     assert guarded.delete(f"/jobs/{job}").status_code == 401
     assert guarded.get(f"/jobs/{job}/results").status_code == 404
+    assert guarded.get("/jobs/nothing").json()["type"].endswith("no-such-job")
     assert "result-not-ready" in guarded.get(f"/jobs/{job}/results").json()["type"]
     answer = guarded.delete(f"/jobs/{job}", headers={"X-API-Key": key})
     assert answer.json()["status"] == "dismissed"

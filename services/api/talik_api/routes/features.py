@@ -73,7 +73,7 @@ def items(  # noqa: PLR0913, PLR0917 - one parameter a query parameter
         Query(
             ge=1,
             description=f"Features of a page; {DEFAULT_LIMIT} in GeoJSON and HTML, all in files if left out.",
-            json_schema_extra={"maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+            json_schema_extra={"maximum": MAX_LIMIT},
         ),
     ] = None,
     token: Annotated[str | None, Query(description="From a 'next' link.", min_length=1)] = None,

@@ -13,7 +13,7 @@ from talik_api.links import link
 from talik_api.problems import not_found
 from talik_api.service import Served, Service
 from talik_api.stac.answers import answered
-from talik_api.stac.asked import DEFAULT_LIMIT, MAX_LIMIT, Asked, of_parameters, understand
+from talik_api.stac.asked import MAX_LIMIT, Asked, of_parameters, understand
 from talik_api.stac.assets import asset_response
 from talik_api.stac.conformance import CONFORMANCE
 from talik_api.stac.documents import SCHEMA, collection_document, collections_document, landing_document
@@ -36,7 +36,7 @@ Datetime = Annotated[
 ]
 Limit = Annotated[
     int | None,
-    Query(ge=1, description="Items of a page.", json_schema_extra={"maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}),
+    Query(ge=1, description="Items of a page.", json_schema_extra={"maximum": MAX_LIMIT}),
 ]
 Filter = Annotated[str | None, Query(alias="filter", description="A condition in CQL2.")]
 FilterLang = Annotated[Literal["cql2-text", "cql2-json"] | None, Query(alias="filter-lang")]
