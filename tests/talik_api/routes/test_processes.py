@@ -7,6 +7,7 @@ import signal
 import time
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from talik_api.app import create_app
 from talik_api.settings import ApiSettings
 from talik_stac.changes import diff
 from talik_stac.editions import list_editions
-from talik_stac.jobs import Outcome, finish
+from talik_stac.jobs import Outcome, claim_attempt, finish, submit
 from talik_stac.store import open_store
 
 SUMMARISE = "/processes/summarise/execution"
@@ -184,6 +185,36 @@ def test_dismissing_needs_the_same_key(guarded: TestClient, key: str) -> None:
     answer = guarded.delete(f"/jobs/{job}", headers={"X-API-Key": key})
     assert answer.json()["status"] == "dismissed"
     assert guarded.get(f"/jobs/{job}").json()["status"] == "dismissed"
+
+
+def test_the_list_of_jobs_is_narrowed_and_paged(guarded: TestClient, key: str) -> None:
+    headers, store = {"X-API-Key": key}, guarded.app.state.service.store  # type: ignore[attr-defined]
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    made = [submit(store, inputs={}, owner="key:anna", at=start + timedelta(days=day)).id for day in range(5)]
+    submit(store, inputs={}, owner="key:berta", at=start)
+    attempt = claim_attempt(store, made[0], "w", at=start + timedelta(seconds=10))
+    assert attempt is not None
+    finish(store, made[0], Outcome(status="failed", message="no"), at=start + timedelta(seconds=70))
+
+    def listed(**parameters: Any) -> list[str]:
+        answer = guarded.get("/jobs", params=parameters, headers=headers)
+        assert answer.status_code == 200, answer.text
+        return [job["jobID"] for job in answer.json()["jobs"]]
+
+    newest = made[::-1]
+    assert listed() == listed(type="process") == listed(processID="map-landform,other") == newest
+    assert listed(type="other") == listed(processID="other") == []
+    assert listed(datetime="2026-01-02/2026-01-03") == [made[2], made[1]]
+    assert listed(minDuration=50, maxDuration=70) == listed(status="failed") == [made[0]]
+    assert listed(minDuration=61) == []
+    paged, page = [], guarded.get("/jobs", params={"limit": 2}, headers=headers).json()
+    while True:
+        paged += [job["jobID"] for job in page["jobs"]]
+        following = [link["href"] for link in page["links"] if link["rel"] == "next"]
+        if not following:
+            break
+        page = guarded.get(following[0], headers=headers).json()
+    assert paged == newest
 
 
 def test_a_token_of_the_configured_issuer_is_a_key_too(tmp_path: Path) -> None:

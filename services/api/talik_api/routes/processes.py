@@ -9,17 +9,19 @@ from fastapi import APIRouter, Body, Path, Query, Request
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import JSONResponse, Response
 
-from talik_api.links import link, with_query
+from talik_api.links import asked_again, link
 from talik_api.principals import DOCUMENTED, Submitter, asking
 from talik_api.problems import Problem
 from talik_api.processes.compare import compare
 from talik_api.processes.descriptions import NAMES, description_of, outputs_of, summary_of
 from talik_api.processes.inputs import CompareInputs, SummariseInputs, validated
+from talik_api.processes.job_list import JobConditions, find_jobs
 from talik_api.processes.mapping import offered, submit_mapping
 from talik_api.processes.summarise import summarise
 from talik_api.service import Served, Service
+from talik_api.times import parse_span
 from talik_stac.editions import EditionId
-from talik_stac.jobs import PROCESS, Job, Status, dismiss, list_jobs, load_job, read_log
+from talik_stac.jobs import PROCESS, Job, Status, dismiss, load_job, read_log
 
 router = APIRouter(tags=["Processes"])
 _OGC = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0"
@@ -88,7 +90,7 @@ def execute(request: Request, service: Served, name: ProcessId, asked: Annotated
 
 
 @router.get("/jobs", dependencies=DOCUMENTED)
-def jobs(
+def jobs(  # noqa: PLR0913, PLR0917 - one parameter a query parameter
     request: Request,
     service: Served,
     principal: Submitter,
@@ -99,18 +101,33 @@ def jobs(
             json_schema_extra={"pattern": rf"^({_STATUS_NAMES})(,({_STATUS_NAMES}))*$"},
         ),
     ] = None,
+    kind: Annotated[str | None, Query(alias="type", description="Kinds, joined by commas; all are process.")] = None,
+    process_id: Annotated[str | None, Query(alias="processID", description="Processes, joined by commas.")] = None,
+    datetime: Annotated[str | None, Query(description="When jobs were submitted: an instant, or an interval.")] = None,
+    shortest: Annotated[float | None, Query(alias="minDuration", ge=0, description="Seconds.")] = None,
+    longest: Annotated[float | None, Query(alias="maxDuration", ge=0, description="Seconds.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 10,
     after: Annotated[str | None, Query(description="From a 'next' link.", max_length=100)] = None,
 ) -> Response:
     """The jobs of the key that asks, newest first."""
+    conditions = JobConditions(
+        statuses=_statuses(status),
+        kinds=_names_in(kind),
+        processes=_names_in(process_id),
+        created=None if datetime is None else parse_span(datetime),
+        shortest_s=shortest,
+        longest_s=longest,
+    )
+    found, following = find_jobs(service, principal.id, conditions, limit=limit, after=after)
     base = service.base_url(request)
-    found = list_jobs(service.store, owner=principal.id, status=_statuses(status), limit=limit + 1, after=after)
-    links = [link("self", f"{base}/jobs")]
-    if len(found) > limit:
-        links.append(
-            link("next", with_query(f"{base}/jobs", {"status": status, "limit": limit, "after": found[limit - 1].id}))
-        )
-    return _json({"jobs": [_status(service, request, job) for job in found[:limit]], "links": links})
+    links = [link("self", asked_again(request, base))]
+    if following is not None:
+        links.append(link("next", asked_again(request, base, after=following)))
+    return _json({"jobs": [_status(service, request, job) for job in found], "links": links})
+
+
+def _names_in(text: str | None) -> frozenset[str] | None:
+    return None if text is None else frozenset(text.split(","))
 
 
 @router.get("/jobs/{jobId}")
