@@ -32,7 +32,7 @@ class CheckedSession(requests.Session):
         self.mount("https://", CheckedAdapter(place, limits, max_retries=retries))
         self.mount("http://", CheckedAdapter(place, limits, max_retries=retries))
 
-    def mount(self, prefix: str, adapter: Any) -> None:
+    def mount(self, prefix: str | bytes, adapter: Any) -> None:
         """Put a checked adapter in place; another one would be a way around the door."""
         if not isinstance(adapter, CheckedAdapter):
             if not self._ready:  # requests' own, on construction
