@@ -22,6 +22,9 @@ _HELP = {
     "index": "Turn images into COGs with STAC items that `talik map` finds.",
     "map": "Map a landform in an area and a season, and publish the inventory as an edition.",
     "editions": "List, show, compare and export the published editions.",
+    "review": "Judge candidates: order, pictures, sheets for QGIS, decisions, confirmed editions.",
+    "train": "Train a model by a recipe; export it with its card.",
+    "evaluate": "Measure models on labelled images, beside the index that each must beat.",
     "serve": "Serve the editions and the imagery over HTTP: OGC API, STAC API, downloads, jobs.",
     "key": "Make a key for those who may submit jobs to the service.",
     "work": "Run one job of the service; `talik serve` starts it.",
@@ -30,6 +33,8 @@ _HELP = {
 
 _EXTRAS = {"dask": "dask", "distributed": "dask", "matplotlib": "demo"}
 """Which extra brings a module, where it is not the one of the command's package."""
+_PACKAGE_EXTRAS = {"training": "train"}
+"""The extra of a package, where it is not its name."""
 
 _CALLED = "talik_stac.cli.called"
 
@@ -148,6 +153,7 @@ def _missing_packages(ctx: Any, entries: dict[str, EntryPoint]) -> Iterator[None
         if module.startswith("talik") or called is None:
             raise
         home = entries[called].value.partition(".")[0].removeprefix("talik_")
+        home = _PACKAGE_EXTRAS.get(home, home)
         extra = _EXTRAS.get(module, home if home != "stac" else None)
         package = f"'talik[{extra}]'" if extra else module
         raise TalikError(f"talik {called} needs {module}, which is not installed: pip install {package}") from error

@@ -10,6 +10,7 @@ TalikError                     anything Talik says in one clear line; the comman
 ├── EditionError               an edition is missing, malformed or cannot be compared
 ├── StoreError                 the store cannot be read or written
 │   └── MissingKeyError        no object under this key
+├── JobError, ReviewError, OutgoingError, FilterError, ...   beside what raises them: jobs, reviews, outgoing addresses
 └── ExecutorError              workers are gone or out of reach; the same command resumes
 
 A message holds the value, what was expected, and the next step.

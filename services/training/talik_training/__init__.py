@@ -1,0 +1,1 @@
+"""Training, evaluation and the review loop; torch lives here and nowhere else."""

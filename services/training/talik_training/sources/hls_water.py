@@ -1,0 +1,66 @@
+"""Water on HLS patches with SWIR: the folder water_hls_flood_306."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from talik_training.samples import Sample
+from talik_training.sources.base import Source, as_reflectance, existing, label_of, read_raster
+
+BANDS = ("coastal", "blue", "green", "red", "nir", "swir16", "swir22")
+FMASK, DEM = 7, 8
+# HLS user guide v2.0, table 9: bits of Fmask.
+CLOUD, SHADOW, SNOW, WATER = 1 << 1, 1 << 3, 1 << 4, 1 << 5
+
+
+class HlsWater(Source):
+    """306 patches of 128 x 128 px, 30 m; a place is one elevation model (190 of them).
+
+    `labels = "agreed"` (default): water or not where MNDWI (Xu 2006) and Fmask agree, else unknown. "raw": the masks as
+    published, which are noisy. Cloud and its shadow are `clouds`: unknown, or other.
+    """
+
+    kind: Literal["hls-water"]
+    folder: str
+    labels: Literal["agreed", "raw"] = "agreed"
+    clouds: Literal["unknown", "other"] = "unknown"
+
+    def samples(self, folder: Path) -> Iterator[Sample]:
+        """Read patch by patch. Raises RecipeError, ImageryError."""
+        data = existing(self.folder, folder)
+        for path in self.chosen(sorted((data / "images").glob("*.tif"), key=lambda p: int(p.stem))):
+            numbers, _ = read_raster(path)
+            drawn = read_raster(data / "labels" / f"{path.stem}.png")[0][0]
+            yield Sample(
+                id=path.stem,
+                group=hashlib.sha256(numbers[DEM].tobytes()).hexdigest()[:12],
+                image=as_reflectance(numbers[: len(BANDS)], scale=1e-4),
+                bands=BANDS,
+                label=self._label(numbers, drawn > 0),
+                pixel_m=30.0,
+                source=self.name or "water_hls_flood_306",
+            )
+
+    def _label(self, numbers: NDArray[Any], drawn: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        fmask = numbers[FMASK].astype(np.uint8)
+        cloudy = (fmask & (CLOUD | SHADOW)) != 0
+        if self.labels == "raw":
+            landform, unknown = drawn, np.zeros_like(cloudy)
+        else:
+            landform = (fmask & WATER) != 0
+            unknown = landform != (_mndwi(numbers) > 0)
+        if self.clouds == "other":
+            return label_of(landform & ~cloudy, unknown & ~cloudy)
+        return label_of(landform, unknown | cloudy)
+
+
+def _mndwi(numbers: NDArray[Any]) -> NDArray[np.float32]:
+    green, swir = (np.maximum(numbers[BANDS.index(b)].astype(np.float32), 0) for b in ("green", "swir16"))
+    index: NDArray[np.float32] = (green - swir) / np.maximum(green + swir, 1)
+    return index

@@ -1,0 +1,50 @@
+"""Retrogressive thaw slumps on Maxar RGB: the folder rts_cyber2a_maxar (Yang et al. 2023, RSE 288:113495)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from talik_training.samples import Part, Sample
+from talik_training.sources.base import HeldOut, Source, as_reflectance, existing, label_of, read_raster
+
+
+class RtsMaxar(Source):
+    """756 patches for training and 138 held out, as data_split.json says; each patch is a place of its own.
+
+    Their scale on the ground is not stated: `pixel_m` is what the recipe's writer takes it for. Bytes / 255 stand for
+    reflectance, which they are only by order (stretched for viewing).
+    """
+
+    kind: Literal["rts-maxar"]
+    folder: str
+    held_out: HeldOut = "test"
+    """What the publisher's val-test patches are here."""
+    pixel_m: float = Field(default=4.0, gt=0)
+
+    def samples(self, folder: Path) -> Iterator[Sample]:
+        """Read patch by patch, those for training first. Raises RecipeError, ImageryError."""
+        data = existing(self.folder, folder) / "data"
+        split = json.loads((data / "data_split.json").read_text())
+        held: Part | None = None if self.held_out == "none" else self.held_out
+        parts: list[tuple[str, Part | None]] = [(name, "train") for name in sorted(split["train"])]
+        parts += [(name, held) for name in sorted(split["valtest"])]
+        for name, part in self.chosen(parts):
+            yield self._sample(data, name, part)
+
+    def _sample(self, data: Path, name: str, part: Part | None) -> Sample:
+        mask = read_raster(data / "masks" / name)[0][0]
+        return Sample(
+            id=Path(name).stem,
+            group=Path(name).stem,
+            image=as_reflectance(read_raster(data / "images" / name)[0], scale=1 / 255),
+            bands=("red", "green", "blue"),
+            label=label_of(mask > 127),  # JPEG: edges hold numbers between 0 and 255
+            pixel_m=self.pixel_m,
+            part=part,
+            source=self.name or "rts_cyber2a_maxar",
+        )
