@@ -11,7 +11,7 @@ from talik_stac.inventory import INVENTORY_SCHEMA
 
 Kind = Literal["number", "integer", "text", "boolean", "time", "list", "geometry"]
 STATUSES = ("candidate", "confirmed", "rejected", "edited")
-_JSON_TYPES: dict[str, dict[str, Any]] = {
+JSON_TYPES: dict[str, dict[str, Any]] = {
     "number": {"type": "number"},
     "integer": {"type": "integer"},
     "text": {"type": "string"},
@@ -20,6 +20,7 @@ _JSON_TYPES: dict[str, dict[str, Any]] = {
     "list": {"type": "array", "items": {"type": "string"}},
     "geometry": {"format": "geometry-any"},
 }
+"""The JSON Schema of each kind of queryable."""
 
 
 def _kind(field: pa.Field) -> Kind:
@@ -68,7 +69,7 @@ def json_schema(title: str, address: str, *, returned: bool) -> dict[str, Any]:
 
 
 def _described(queryable: Queryable, *, returned: bool) -> dict[str, Any]:
-    described = {"title": queryable.name, "description": queryable.description, **_JSON_TYPES[queryable.kind]}
+    described = {"title": queryable.name, "description": queryable.description, **JSON_TYPES[queryable.kind]}
     if queryable.unit:
         described["x-ogc-unit"] = queryable.unit
     if queryable.values:

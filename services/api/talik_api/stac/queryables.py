@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from talik_api.cql import Kind, Queryable
+from talik_api.features.queryables import JSON_TYPES
 from talik_api.stac.normal import TIMES
 
 _NOT_OFFERED = frozenset(["assets", "bbox", "links", "stac_extensions", "stac_version", "type"])
@@ -30,15 +31,7 @@ _COMMON = (
     Queryable(name="gsd", kind="number", column="gsd", description="Ground sample distance, in metres."),
 )
 """Clients ask for these everywhere; where a collection has none they are null."""
-_JSON_TYPES: dict[str, dict[str, Any]] = {
-    "number": {"type": "number"},
-    "integer": {"type": "integer"},
-    "text": {"type": "string"},
-    "boolean": {"type": "boolean"},
-    "time": {"type": "string", "format": "date-time"},
-    "list": {"type": "array", "items": {"type": "string"}},
-    "geometry": {"$ref": "https://geojson.org/schema/Geometry.json"},
-}
+_JSON_TYPES = {**JSON_TYPES, "geometry": {"$ref": "https://geojson.org/schema/Geometry.json"}}
 
 
 def queryables_of(schema: pa.Schema) -> dict[str, Queryable]:
