@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from talik_stac.endpoint import s3_endpoint, unsigned
 from talik_stac.errors import MissingKeyError, StoreError
 from talik_stac.store import COPY_BYTES, check_range, checked_key, missing, past_the_end, source_file
 
@@ -162,7 +163,7 @@ def _part_bytes(size: int) -> int:
 def _s3_options() -> dict[str, Any]:
     """The options of the client that obstore does not take from AWS_* itself."""
     env = os.environ
-    endpoint = env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL") or env.get("AWS_ENDPOINT") or ""
+    endpoint = s3_endpoint()
     http = endpoint.startswith("http://") or env.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true", "yes")
     second = timedelta(seconds=1)
     options: dict[str, Any] = {
@@ -178,8 +179,7 @@ def _s3_options() -> dict[str, Any]:
             "backoff": {"init_backoff": 0.1 * second, "max_backoff": 2 * second, "base": 2},
         },
     }
-    unsigned = env.get("AWS_SKIP_SIGNATURE", "").lower() in ("1", "true", "yes")
-    if "AWS_ACCESS_KEY_ID" not in env and not unsigned:
+    if "AWS_ACCESS_KEY_ID" not in env and not unsigned():
         options["credential_provider"] = _found_by_boto3()
     return options
 

@@ -59,7 +59,7 @@ class InventoryReader:
             raise EditionError(
                 f"{store.url(self._key)} is no GeoParquet file ({error}); restore it from a copy"
             ) from error
-        self._places = _column_places(self._footer)
+        self._places = column_places(self._footer)
         self.groups = _groups(self._footer, self._places)
 
     @property
@@ -126,16 +126,7 @@ class InventoryReader:
         return pa.PythonFile(StoreFile(self._store, self._key, self._size), mode="r")
 
     def _may_hold(self, group: int, column: str, low: Any, high: Any) -> bool:
-        place = self._places.get(column)
-        statistics = None if place is None else self._footer.row_group(group).column(place).statistics
-        if statistics is None or not statistics.has_min_max:
-            return True
-        try:
-            below = high is not None and statistics.min > high
-            above = low is not None and statistics.max < low
-        except TypeError:  # a filter that compares apples with pears is told so elsewhere
-            return True
-        return not (below or above)
+        return may_hold(self._footer, group, self._places.get(column), low, high)
 
 
 class StoreFile(io.RawIOBase):
@@ -236,6 +227,27 @@ class Readers:
         return reader
 
 
+def may_hold(footer: pq.FileMetaData, group: int, place: int | None, low: Any, high: Any) -> bool:
+    """Whether a row group's statistics leave room for values from low to high (inclusive; None: open).
+
+    `place` is the column's number in the file; None: it has none.
+    """
+    statistics = None if place is None else footer.row_group(group).column(place).statistics
+    if statistics is None or not statistics.has_min_max:
+        return True
+    try:
+        below = high is not None and statistics.min > high
+        above = low is not None and statistics.max < low
+    except TypeError:  # a filter that compares apples with pears is told so elsewhere
+        return True
+    return not (below or above)
+
+
+def column_places(footer: pq.FileMetaData) -> dict[str, int]:
+    """The number of each column in the file, by its path."""
+    return {footer.schema.column(place).path: place for place in range(footer.num_columns)}
+
+
 def name_of(edition: Edition) -> str:
     """What tells an edition from one of the same id in a store that was made anew."""
     return f"{edition.id} {edition.configuration} {edition.item['properties'].get('created')}"
@@ -269,10 +281,6 @@ def _groups(footer: pq.FileMetaData, places: Mapping[str, int]) -> Groups:
             bounds[number] = (sides[0].min, sides[1].min, sides[2].max, sides[3].max)
     first = np.concatenate([[0], np.cumsum(rows)[:-1]]) if count else np.empty(0, np.int64)
     return Groups(rows=rows, first=first.astype(np.int64), bounds=bounds)
-
-
-def _column_places(footer: pq.FileMetaData) -> dict[str, int]:
-    return {footer.schema.column(place).path: place for place in range(footer.num_columns)}
 
 
 def _asset_size(edition: Edition) -> int:

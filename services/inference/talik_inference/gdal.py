@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from typing import Any
-from urllib.parse import urlsplit
 
 import rasterio
+
+from talik_stac.endpoint import gdal_endpoint
 
 _OPTIONS: dict[str, Any] = {
     "GDAL_CACHEMAX": 64,  # MB; the default is 5 % of the machine, which breaks the memory bound
@@ -23,7 +24,7 @@ _INDIRECT = ("VRT", "GTI", "STACIT", "STACTA", "WMS", "WMTS", "WCS", "OGCAPI", "
 
 def gdal_env() -> rasterio.Env:
     """Make the environment that every file is opened in."""
-    return rasterio.Env(**_OPTIONS, **_endpoint())
+    return rasterio.Env(**_OPTIONS, **gdal_endpoint())
 
 
 def refuse_indirect_files() -> None:
@@ -36,19 +37,3 @@ def refuse_indirect_files() -> None:
     reach nothing private.
     """
     os.environ["GDAL_SKIP"] = " ".join([os.environ.get("GDAL_SKIP", ""), *_INDIRECT]).strip()
-
-
-def _endpoint() -> dict[str, Any]:
-    """AWS_ENDPOINT_URL (MinIO, Ceph, a test server) in GDAL's words; the store understands it by itself.
-
-    https://gdal.org/user/virtual_file_systems.html#vsis3
-    """
-    url = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT")
-    if not url or "AWS_S3_ENDPOINT" in os.environ:
-        return {}
-    parts = urlsplit(url)
-    return {
-        "AWS_S3_ENDPOINT": parts.netloc + parts.path.rstrip("/"),
-        "AWS_HTTPS": "NO" if parts.scheme == "http" else "YES",
-        "AWS_VIRTUAL_HOSTING": False,
-    }

@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from talik_stac.endpoint import s3_endpoint, unsigned
 from talik_stac.errors import StoreError
 from talik_stac.store import Store, missing
 
@@ -33,7 +34,7 @@ def presigned(store: Store, key: str, seconds: int, filename: str, media_type: s
         "ResponseCacheControl": f"private, max-age={seconds}",
     }
     # S3 takes these three from signed requests alone.
-    asked = {"Bucket": bucket, "Key": path, **({} if _unsigned() else said)}
+    asked = {"Bucket": bucket, "Key": path, **({} if unsigned() else said)}
     try:
         return str(_client(bucket).generate_presigned_url("get_object", Params=asked, ExpiresIn=seconds))
     except BotoCoreError as error:
@@ -70,29 +71,25 @@ def _bucket_and_path(store: Store, key: str) -> tuple[str, str]:
     return bucket, path
 
 
-def _unsigned() -> bool:
-    return os.environ.get("AWS_SKIP_SIGNATURE", "").lower() in ("1", "true", "yes")
-
-
 def _client(bucket: str) -> Any:
     env = os.environ
-    endpoint = env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL") or env.get("AWS_ENDPOINT")
+    endpoint = s3_endpoint() or None
     # The store's own client reads AWS_REGION too; boto3 alone would not.
     region = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1"
     # Few S3-like services have a host for each bucket, and no certificate fits a bucket's name with dots.
     style = "path" if endpoint or "." in bucket else "virtual"
-    return _client_for(endpoint, region, style, _unsigned(), env.get("AWS_ACCESS_KEY_ID"), env.get("AWS_SESSION_TOKEN"))
+    return _client_for(endpoint, region, style, unsigned(), env.get("AWS_ACCESS_KEY_ID"), env.get("AWS_SESSION_TOKEN"))
 
 
 @lru_cache(maxsize=4)
-def _client_for(endpoint: str | None, region: str, style: str, unsigned: bool, *_credentials: str | None) -> Any:
+def _client_for(endpoint: str | None, region: str, style: str, is_unsigned: bool, *_credentials: str | None) -> Any:
     """A client takes a third of a second to make; the credentials only tell when another is needed."""
     import boto3
     from botocore import UNSIGNED
     from botocore.config import Config
 
     config = Config(
-        signature_version=UNSIGNED if unsigned else "s3v4",
+        signature_version=UNSIGNED if is_unsigned else "s3v4",
         s3={"addressing_style": style},  # not `auto`: its addresses lack the region, and S3 would redirect them
         connect_timeout=5,
         read_timeout=30,

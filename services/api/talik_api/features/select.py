@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -148,7 +149,7 @@ def _part(reader: InventoryReader, group: int, query: Query, *, keep: bool) -> P
     if query.during is not None:
         found &= _seen_during(table, query.during, reader.edition)
     if place is not None:
-        found &= _touching(place, table, found, reader, group)
+        found &= _touching(place, table, found, partial(reader.read, group, keep=keep))
     if query.filter is not None:
         found &= query.filter.mask(table)
     rows = None if found.all() else np.flatnonzero(found).astype(np.int32)
@@ -156,13 +157,13 @@ def _part(reader: InventoryReader, group: int, query: Query, *, keep: bool) -> P
 
 
 def _touching(
-    place: Place, table: pa.Table, asked: NDArray[np.bool_], reader: InventoryReader, group: int
+    place: Place, table: pa.Table, asked: NDArray[np.bool_], read: Callable[[list[str]], pa.Table]
 ) -> NDArray[np.bool_]:
     """Which rows touch the place; outlines are read only where bounds leave it open."""
     inside, undecided = place.decided(box_array(table))
     rows = np.flatnonzero(undecided & asked)
     if len(rows):
-        source = table if "geometry" in table.column_names else reader.read(group, ["geometry"])
+        source = table if "geometry" in table.column_names else read(["geometry"])
         wkb = source["geometry"].take(pa.array(rows)).to_numpy(zero_copy_only=False)
         inside[rows] = place.touched(shapely.from_wkb(wkb))
     return inside

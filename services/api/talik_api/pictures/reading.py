@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, runtime_checkable
-from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
 
+from talik_stac.endpoint import gdal_endpoint
 from talik_stac.errors import ImageryError, ReadError
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ def raster_environment() -> Iterator[None]:
     """GDAL for the service: no side files, only GeoTIFF names over networks, short patience, the store's own S3."""
     import rasterio
 
-    with rasterio.Env(**_OPTIONS, **_endpoint()):
+    with rasterio.Env(**_OPTIONS, **gdal_endpoint()):
         yield
 
 
@@ -223,16 +222,3 @@ def _level(factors: Sequence[int], coarser: float) -> int | None:
     """The number of the coarsest overview that is still as fine as the grid; None: the file itself."""
     fitting = [number for number, factor in enumerate(factors) if factor <= coarser * 1.001]
     return fitting[-1] if fitting else None
-
-
-def _endpoint() -> dict[str, Any]:
-    """AWS_ENDPOINT_URL in GDAL's words, as in talik_inference.gdal, which the service must not import."""
-    url = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT")
-    if not url or "AWS_S3_ENDPOINT" in os.environ:
-        return {}
-    parts = urlsplit(url)
-    return {
-        "AWS_S3_ENDPOINT": parts.netloc + parts.path.rstrip("/"),
-        "AWS_HTTPS": "NO" if parts.scheme == "http" else "YES",
-        "AWS_VIRTUAL_HOSTING": False,
-    }

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from talik_stac.errors import MissingKeyError, StoreError
 from talik_stac.imagery import index_key
+from talik_stac.reading import column_places, may_hold
 from talik_stac.store import FolderStore, Store
 
 FRESH_S = 2.0
@@ -39,7 +40,7 @@ class IndexFile:
             raise StoreError(
                 f"the index of imagery collection '{name}' is damaged; delete it and run talik index again"
             ) from error
-        self._places = {self._footer.schema.column(n).path: n for n in range(self._footer.num_columns)}
+        self._places = column_places(self._footer)
 
     @property
     def groups(self) -> int:
@@ -53,16 +54,7 @@ class IndexFile:
 
     def may_hold(self, group: int, column: str, low: Any, high: Any) -> bool:
         """Whether the statistics leave room for values from low to high (inclusive, None open)."""
-        place = self._places.get(column)
-        statistics = None if place is None else self._footer.row_group(group).column(place).statistics
-        if statistics is None or not statistics.has_min_max:
-            return True
-        try:
-            below = high is not None and statistics.min > high
-            above = low is not None and statistics.max < low
-        except TypeError:  # the filter says what is wrong with it
-            return True
-        return not (below or above)
+        return may_hold(self._footer, group, self._places.get(column), low, high)
 
     def _open(self) -> pq.ParquetFile:
         # The source stays open: it was given open, and ParquetFile closes what it opened itself.
