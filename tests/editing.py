@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import shapely
 
 from talik_stac.editions import Edition, EditionDraft, claim, publish
-from talik_stac.inventory import INVENTORY_SCHEMA, InventoryBuilder, fresh_id
+from talik_stac.inventory import ATTRIBUTES, INVENTORY_SCHEMA, InventoryBuilder, fresh_id
 from talik_stac.store import Store
 
 
@@ -58,13 +58,17 @@ def publish_polygons(
     seen: shapely.Geometry | None = None,
     ids: dict[str, str] | None = None,
     configuration: str | None = None,
+    attributes: Mapping[str, Sequence[object]] | None = None,
 ) -> Edition:
-    """Publish polygons as an edition that saw `seen` (all of the world if left out)."""
+    """Publish polygons as an edition that saw `seen` (all of the world if left out), with further columns."""
     folder.mkdir(parents=True, exist_ok=True)
     configuration = configuration or f"configuration-{area}-{year}"
     claimed = claim(store, landform="water", area=area, season=str(year), configuration=configuration)
-    builder = InventoryBuilder(folder / "sort")
-    builder.add(table_of(polygons, edition=claimed.edition_id))
+    builder = InventoryBuilder(folder / "sort", attributes=attributes or ())
+    rows = table_of(polygons, edition=claimed.edition_id)
+    for name, values in (attributes or {}).items():
+        rows = rows.append_column(ATTRIBUTES.field(name), pa.array(values, ATTRIBUTES.field(name).type))
+    builder.add(rows)
     summary = builder.write(folder / "i.parquet", folder / "i.fgb", id_for=ids)
     ground = seen if seen is not None else shapely.box(-180, -90, 180, 90)
     geopandas.GeoDataFrame({"tile": ["a"]}, geometry=[ground], crs="OGC:CRS84").to_parquet(folder / "o.parquet")

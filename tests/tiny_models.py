@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ from talik_inference.model import ModelCard, Scaling
 
 
 def write_model(folder: Path, nodes: list[Any], constants: dict[str, Any], **card: Any) -> str:
-    """Write a graph `bands` (1, 2, y, x) -> `probability` (1, 1, y, x); return the folder as a model reference."""
-    shape_in: list[str | int | None] = ["batch", 2, "y", "x"]
+    """Write a graph `bands` (1, 2, y, x) -> `probability` (1, 1, y, x); return the folder as a model reference.
+
+    Where the card names its bands the graph has as many inputs.
+    """
+    shape_in: list[str | int | None] = ["batch", len(card.get("bands", ("green", "nir"))), "y", "x"]
     shape_out: list[str | int | None] = ["batch", 1, "y", "x"]
     graph = helper.make_graph(
         nodes,
@@ -64,3 +68,24 @@ def blurred_green(folder: Path, *, radius: int, **card: Any) -> str:
     weights[0, 0] = 1 / side**2
     nodes = [helper.make_node("Conv", ["bands", "weights"], ["probability"], pads=[radius] * 4)]
     return write_model(folder, nodes, {"weights": weights}, **{"halo_px": radius, **card})
+
+
+def dark(folder: Path, *, bands: Sequence[str], below: float, radius: int = 0, **card: Any) -> str:
+    """A model that finds what is darker than `below` in the mean of its bands over (2 radius + 1)^2 pixels.
+
+    probability = 1 / (1 + exp(8 (mean / below - 1))): above 0.5 where the mean is below the limit.
+    """
+    side = 2 * radius + 1
+    nodes = [
+        helper.make_node("Conv", ["bands", "weights"], ["mean"], pads=[radius] * 4),
+        helper.make_node("Mul", ["mean", "steep"], ["scaled"]),
+        helper.make_node("Sub", ["eight", "scaled"], ["logit"]),
+        helper.make_node("Sigmoid", ["logit"], ["probability"]),
+    ]
+    constants = {
+        "weights": np.full((1, len(bands), side, side), 1 / (len(bands) * side**2), np.float32),
+        "steep": np.float32(8 / below),
+        "eight": np.float32(8),
+    }
+    described = {"bands": {name: Scaling() for name in bands}, "halo_px": radius, **card}
+    return write_model(folder, nodes, constants, **described)

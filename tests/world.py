@@ -77,7 +77,7 @@ class World:
         **recipe: Any,
     ) -> MapRequest:
         """A run over an area; every object is kept unless the recipe says otherwise."""
-        chosen = recipe_for("water").model_copy(update={"min_area_m2": 0.0, **recipe})
+        chosen = recipe_for("water").model_copy(update={"model": "ndwi@1", "min_area_m2": 0.0, **recipe})
         return MapRequest(
             store_root=self.root,
             aoi=AreaOfInterest(name=name, geometry=area),

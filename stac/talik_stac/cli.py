@@ -24,6 +24,8 @@ _HELP = {
     "editions": "List, show, compare and export the published editions.",
     "review": "Judge candidates: order, pictures, sheets for QGIS, decisions, confirmed editions.",
     "train": "Train a model by a recipe; export it with its card.",
+    "models": "List the models and show their cards.",
+    "loop": "Train, map, review and add, round by round, until nothing new is found.",
     "evaluate": "Measure models on labelled images, beside the index that each must beat.",
     "serve": "Serve the editions and the imagery over HTTP: OGC API, STAC API, downloads, jobs.",
     "key": "Make a key for those who may submit jobs to the service.",

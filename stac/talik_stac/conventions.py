@@ -11,7 +11,7 @@ from typing import Any, Literal
 from talik_stac.errors import ImageryError
 from talik_stac.scenes import QualityKind
 
-Product = Literal["sentinel-2", "landsat-c2-l2", "hls-l30", "hls-s30", "planet", "other"]
+Product = Literal["sentinel-1", "sentinel-2", "landsat-c2-l2", "hls-l30", "hls-s30", "planet", "other"]
 
 QUALITY_KINDS: tuple[QualityKind, ...] = ("scl", "udm2", "fmask", "qa_pixel", "valid")
 
@@ -43,7 +43,13 @@ COMMON_NAMES = frozenset(
         "lwir12",
     }
 )
+BACKSCATTER = frozenset({"vv", "vh", "hh", "hv"})
+"""Radar by polarisation: backscatter coefficient (gamma0 or sigma0) in linear power where nobody says otherwise."""
+OTHER_NAMES = BACKSCATTER | {"grey"}
+"""Bands that the eo extension has no name for; grey: one optical channel of a mosaic stretched for viewing."""
+BAND_NAMES = COMMON_NAMES | OTHER_NAMES
 _ROLE_ALIASES = {
+    "gray": "grey",
     "b": "blue",
     "g": "green",
     "r": "red",
@@ -91,6 +97,9 @@ _OLI = {
 }
 _TM = {"B01": "blue", "B02": "green", "B03": "red", "B04": "nir08", "B05": "swir16", "B07": "swir22"}
 
+_NODATA: dict[Product, float] = {"hls-l30": -9999.0, "hls-s30": -9999.0, "planet": 0.0}
+"""Of products in reflectance x 10000 whose items need not state it."""
+
 _BASELINE_IN_ID = re.compile(r"_N(\d{2})(\d{2})_")
 _LANDSAT_ID = re.compile(r"^L[COTEM]0[1-9]_L2S[PR]_")
 SIGNATURE = "talik:signature"
@@ -130,10 +139,10 @@ def band_role(text: str) -> str | None:
     if word in SKIPPED_ROLES:
         return None
     word = _ROLE_ALIASES.get(word, word)
-    if word in COMMON_NAMES or word in QUALITY_KINDS:
+    if word in BAND_NAMES or word in QUALITY_KINDS:
         return word
     raise ImageryError(
-        f"unknown band role '{text}'; expected one of {', '.join(sorted(COMMON_NAMES))}, "
+        f"unknown band role '{text}'; expected one of {', '.join(sorted(BAND_NAMES))}, "
         f"a quality band ({', '.join(QUALITY_KINDS)}), or '-' for a band that is not used"
     )
 
@@ -163,6 +172,7 @@ def product_of(item: Mapping[str, Any]) -> Product:
         ("hls-l30", "hlsl30" in collection or "HLS.L30" in hrefs),
         ("hls-s30", "hlss30" in collection or "HLS.S30" in hrefs),
         ("landsat-c2-l2", bool(_LANDSAT_ID.match(str(item["id"]))) or collection.startswith("landsat-c2")),
+        ("sentinel-1", bool(re.search(r"sentinel[- ]?s?1", f"{collection} {platform}"))),
         ("sentinel-2", bool(re.search(r"sentinel[- ]?s?2", f"{collection} {platform}"))),
         ("planet", bool(re.search(r"planet|psscene|\bps2", f"{collection} {platform}"))),
     )
@@ -172,7 +182,7 @@ def product_of(item: Mapping[str, Any]) -> Product:
 def common_name_of(code: str, product: Product, item_id: str = "") -> str | None:
     """Return the common name of a band code (B03, SR_B3, B03_10m, nbart_green) of a known product."""
     word = code.lower().removeprefix("nbart_")
-    if word in COMMON_NAMES:
+    if word in BAND_NAMES:
         return word
     match = re.match(r"^(?:SR_)?B(\d{1,2}|8A)(?:[._]|$)", code, re.IGNORECASE)
     if match is None:
@@ -217,17 +227,20 @@ def processing_baseline(item: Mapping[str, Any]) -> float | None:
 
 
 def radiometry(item: Mapping[str, Any], product: Product, band: str, stated: Stated, when: datetime) -> Radiometry:
-    """Choose scale, offset and nodata of one band: what the item states, checked against its product."""
+    """Choose scale, offset and nodata of one band: what the item states, checked against its product.
+
+    Raises ImageryError for radar that is no backscatter on the ground.
+    """
+    if band in BACKSCATTER:
+        return _backscatter(item, product, stated)
     if product == "sentinel-2":
         return _sentinel_2(item, stated, when)
     if product == "landsat-c2-l2":
         # USGS, Landsat Collection 2 Level-2 product guide: surface reflectance; temperature in kelvin.
         scale, offset = (0.00341802, 149.0) if band.startswith("lwir") else (2.75e-5, -0.2)
         return _or_default(stated, scale=scale, offset=offset, nodata=0.0)
-    if product in ("hls-l30", "hls-s30"):
-        return _or_default(stated, scale=1e-4, offset=0.0, nodata=-9999.0)
-    if product == "planet":
-        return _or_default(stated, scale=1e-4, offset=0.0, nodata=0.0)
+    if product in _NODATA:
+        return _or_default(stated, scale=1e-4, offset=0.0, nodata=_NODATA[product])
     if stated.scale is None and stated.data_type is None:
         found = _or_default(stated, scale=1e-4, offset=0.0, nodata=None)
         warning = "the item states neither scale nor data type; digital numbers are taken as reflectance x 10000"
@@ -250,6 +263,22 @@ def _or_default(stated: Stated, *, scale: float, offset: float, nodata: float | 
         offset=offset if stated.offset is None else stated.offset,
         nodata=nodata if stated.nodata is None else stated.nodata,
     )
+
+
+def _backscatter(item: Mapping[str, Any], product: Product, stated: Stated) -> Radiometry:
+    """Radiometrically terrain corrected backscatter: float32 gamma0 in linear power, as it is.
+
+    Planetary Computer's sentinel-1-rtc has -32768 where there is none, and sar:product_type GRD as what it was made
+    from: so the collection tells them apart. ASF's HyP3 writes 0, which its files say.
+    """
+    collection = str(item.get("collection") or "").lower()
+    if SIGNATURE not in item["properties"] and re.search(r"(^|[-_])(grd|slc)($|[-_])", collection):
+        raise ImageryError(
+            f"item {item['id']}: collection {collection} has numbers in the radar's own geometry, not calibrated; take "
+            "terrain-corrected backscatter, such as sentinel-1-rtc of the Planetary Computer"
+        )
+    nodata = -32768.0 if product == "sentinel-1" else None
+    return _or_default(stated, scale=default_scale(stated.data_type or "float32"), offset=0.0, nodata=nodata)
 
 
 def _sentinel_2(item: Mapping[str, Any], stated: Stated, when: datetime) -> Radiometry:

@@ -64,6 +64,7 @@ def item_document(
             "talik:area_m2": draft.summary.area_m2,
             "talik:model": draft.model,
             "talik:configuration": draft.configuration,
+            **({"talik:attributes": list(draft.summary.attributes)} if draft.summary.attributes else {}),
         },
         stac_extensions=[FILE_EXTENSION, PROCESSING_EXTENSION],
         assets=assets,

@@ -80,6 +80,8 @@ class Edition:
     """Its folder in the store."""
     item: dict[str, Any]
     """Its STAC item."""
+    attributes: tuple[str, ...] = ()
+    """Columns of its inventory beyond those that all have (inventory.ATTRIBUTES)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,6 +247,7 @@ def _edition(edition: EditionId, item: dict[str, Any]) -> Edition:
         configuration=properties["talik:configuration"],
         prefix=edition.prefix,
         item=item,
+        attributes=tuple(properties.get("talik:attributes", ())),
     )
 
 

@@ -14,7 +14,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 
 from talik_stac.editions import load_edition, read_geo
 from talik_stac.errors import EditionError
-from talik_stac.inventory import INVENTORY_SCHEMA
+from talik_stac.inventory import ATTRIBUTES, schema_with
 from talik_stac.store import Store
 
 SHAPEFILE_NAMES = {
@@ -26,6 +26,8 @@ SHAPEFILE_NAMES = {
     "observed_end": "obs_end",
     "on_aoi_edge": "aoi_edge",
     "on_data_edge": "data_edge",
+    "initiated_after": "init_after",
+    "initiated_before": "init_befor",
 }
 """Columns whose names pass the 10 characters of a Shapefile."""
 SHAPEFILE_LIMIT = 2**31 - 1
@@ -102,12 +104,22 @@ def _flat(frame: geopandas.GeoDataFrame) -> geopandas.GeoDataFrame:
 def _gpkg(frame: geopandas.GeoDataFrame, path: Path) -> None:
     """EPSG:4326 by its name, which every GIS knows; GeoPackage stores lon before lat all the same."""
     lonlat = frame.set_crs(_LONLAT, allow_override=True)
-    lonlat.to_file(path, driver="GPKG", layer="inventory", engine="pyogrio", geometry_type="Unknown")
+    _to_file(lonlat, path, driver="GPKG", layer="inventory", geometry_type="Unknown")
 
 
 def _geojson(frame: geopandas.GeoDataFrame, path: Path) -> None:
     """RFC 7946: lon/lat, 7 decimals (1 cm)."""
-    frame.to_file(path, driver="GeoJSON", engine="pyogrio", RFC7946="YES", WRITE_NAME="NO")
+    _to_file(frame, path, driver="GeoJSON", RFC7946="YES", WRITE_NAME="NO")
+
+
+def _to_file(frame: geopandas.GeoDataFrame, path: Path, **options: str) -> None:
+    """Write with GDAL; by way of Arrow where there are days, which would be texts otherwise."""
+    frame.to_file(path, engine="pyogrio", use_arrow=bool(_days(frame)), **options)
+
+
+def _days(frame: geopandas.GeoDataFrame) -> list[str]:
+    """The columns that hold days, under their names in any format."""
+    return [name for name in ATTRIBUTES.names if {name, SHAPEFILE_NAMES[name]} & set(frame.columns)]
 
 
 def _csv(frame: geopandas.GeoDataFrame, path: Path) -> None:
@@ -133,10 +145,10 @@ def _shp(frame: geopandas.GeoDataFrame, path: Path) -> None:
     short["scenes"] = short["scenes"].map(fitting)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         base = Path(folder) / path.stem
-        driver = {"driver": "ESRI Shapefile", "engine": "pyogrio", "geometry_type": "Polygon"}
-        short.to_file(base.with_suffix(".shp"), **driver, ENCODING="UTF-8")
+        driver = {"driver": "ESRI Shapefile", "geometry_type": "Polygon"}
+        _to_file(short, base.with_suffix(".shp"), **driver, ENCODING="UTF-8")
         _check_shapefile(base)
-        _write_fields(Path(folder) / "fields.csv")
+        _write_fields(Path(folder) / "fields.csv", _days(frame))
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             for part in sorted(Path(folder).iterdir()):
                 archive.write(part, part.name)
@@ -163,11 +175,11 @@ def _check_shapefile(base: Path) -> None:
             )
 
 
-def _write_fields(path: Path) -> None:
+def _write_fields(path: Path, attributes: list[str]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["field", "column", "unit", "meaning"])
-        for field in INVENTORY_SCHEMA:
+        for field in schema_with(attributes):
             if field.name != "geometry":
                 said = {key.decode(): value.decode() for key, value in field.metadata.items()}
                 name = SHAPEFILE_NAMES.get(field.name, field.name)

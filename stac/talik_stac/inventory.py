@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,15 @@ INVENTORY_SCHEMA = pa.schema(
         _field("pixels", pa.int64(), "count of pixels"),
     ]
 )
-"""The columns of an inventory, without `bbox`, which writing adds."""
+"""The columns of every inventory, without `bbox`, which writing adds."""
+
+ATTRIBUTES = pa.schema(
+    [
+        _field("initiated_after", pa.date32(), "last day without it, by an expert; null: unknown", nullable=True),
+        _field("initiated_before", pa.date32(), "first day that shows it, by an expert; null: unknown", nullable=True),
+    ]
+)
+"""Columns that only some inventories have, behind those of INVENTORY_SCHEMA."""
 
 BBOX_FIELD = pa.field(
     "bbox",
@@ -76,6 +84,11 @@ BBOX_FIELD = pa.field(
     nullable=False,
     metadata={"description": "bounds of the geometry, lon/lat", "unit": "degree"},
 )
+
+
+def schema_with(attributes: Collection[str]) -> pa.Schema:
+    """INVENTORY_SCHEMA with the named ATTRIBUTES, in their order."""
+    return pa.schema([*INVENTORY_SCHEMA, *(field for field in ATTRIBUTES if field.name in attributes)])
 
 
 def fresh_id(landform: str, wkb: bytes) -> str:
@@ -92,6 +105,8 @@ class InventorySummary:
     area_m2: float
     bounds: tuple[float, float, float, float] | None
     """(west, south, east, north) of the geometries, degrees; None where there are none."""
+    attributes: tuple[str, ...] = ()
+    """The ATTRIBUTES that it has."""
 
 
 class InventoryBuilder:
@@ -101,14 +116,16 @@ class InventoryBuilder:
     the place of each row on the curve (8 bytes) and one stretch.
     """
 
-    def __init__(self, workdir: Path) -> None:
+    def __init__(self, workdir: Path, *, attributes: Collection[str] = ()) -> None:
+        """`attributes` names the ATTRIBUTES that all rows bring."""
         workdir.mkdir(parents=True, exist_ok=True)
         self._workdir = workdir
+        self._schema = schema_with(attributes)
         self._batches: list[tuple[Path, NDArray[np.uint64]]] = []
 
     def add(self, features: pa.Table) -> None:
-        """Take rows in any order; columns of INVENTORY_SCHEMA."""
-        table = features.select(INVENTORY_SCHEMA.names).cast(INVENTORY_SCHEMA)
+        """Take rows in any order; columns of INVENTORY_SCHEMA and the attributes."""
+        table = features.select(self._schema.names).cast(self._schema)
         codes = _codes(table)
         order = np.argsort(codes, kind="stable")
         path = self._workdir / f"{len(self._batches):06d}.arrow"
@@ -126,7 +143,7 @@ class InventoryBuilder:
 
     def write(self, parquet: Path, fgb: Path, *, id_for: Mapping[str, str] | None = None) -> InventorySummary:
         """Write both files; `id_for` gives the id that an object has borne before for its fresh one."""
-        summary = _write_geoparquet(self._named(id_for or {}), parquet)
+        summary = _write_geoparquet(self._named(id_for or {}), parquet, self._schema)
         write_flatgeobuf(parquet, fgb)
         return summary
 
@@ -150,9 +167,9 @@ def geo_metadata(*, bounds: tuple[float, float, float, float] | None, types: lis
     return {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
 
 
-def _write_geoparquet(tables: Iterator[pa.Table], path: Path) -> InventorySummary:
+def _write_geoparquet(tables: Iterator[pa.Table], path: Path, columns: pa.Schema) -> InventorySummary:
     """Stream sorted tables into row groups of ROW_GROUP rows."""
-    schema = INVENTORY_SCHEMA.append(BBOX_FIELD)
+    schema = columns.append(BBOX_FIELD)
     count, area, bounds, types = 0, 0.0, Bounds(), set[str]()
     with pq.ParquetWriter(path, schema, **PARQUET) as writer:
         for table in regrouped(tables):
@@ -165,7 +182,8 @@ def _write_geoparquet(tables: Iterator[pa.Table], path: Path) -> InventorySummar
             types |= {"MultiPolygon" if t == 6 else "Polygon" for t in np.unique(shapely.get_type_id(geometry))}
         geo = geo_metadata(bounds=bounds.value, types=sorted(types) or ["Polygon", "MultiPolygon"])
         writer.add_key_value_metadata({"geo": json.dumps(geo)})
-    return InventorySummary(count=count, area_m2=area, bounds=bounds.value)
+    attributes = tuple(name for name in ATTRIBUTES.names if name in schema.names)
+    return InventorySummary(count=count, area_m2=area, bounds=bounds.value, attributes=attributes)
 
 
 class Bounds:

@@ -13,7 +13,7 @@ from talik_stac.aoi import MAX_AREA_KM2, MAX_VERTICES, AreaOfInterest, check_are
 from talik_stac.areas import list_areas, load_area
 from talik_stac.errors import AoiError
 from talik_stac.job_documents import JobError
-from talik_stac.landforms import RECIPES, Recipe, recipe_for
+from talik_stac.landforms import RECIPES, Despeckle, Recipe, recipe_for
 from talik_stac.store import Store
 
 Degrees = Annotated[float, Field(allow_inf_nan=False)]
@@ -48,6 +48,8 @@ class MapInputs(BaseModel):
     composite: Literal["best", "median"] | None = None
     max_cloud_percent: float | None = Field(default=None, ge=0, le=100)
     resolution_m: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    despeckle: Literal["ppb", "none"] | None = None
+    """ppb: filter the speckle of radar, with the parameters that `talik map` has by default; none: do not."""
 
     @field_validator("landform")
     @classmethod
@@ -79,7 +81,9 @@ class MapInputs(BaseModel):
     def recipe(self) -> Recipe:
         """Return the landform's recipe with what is changed of it."""
         changes = {name: getattr(self, name) for name in _CHANGES if getattr(self, name) is not None}
-        return Recipe.model_validate({**recipe_for(self.landform).model_dump(), **changes})
+        if self.despeckle is not None:
+            changes["despeckle"] = None if self.despeckle == "none" else Despeckle(method=self.despeckle)
+        return recipe_for(self.landform).changed(changes)
 
     def resolve(
         self, store: Store, *, max_area_km2: float = MAX_AREA_KM2, max_vertices: int = MAX_VERTICES

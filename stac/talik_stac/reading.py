@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from talik_stac.editions import Edition
 from talik_stac.errors import EditionError
+from talik_stac.inventory import ATTRIBUTES
 from talik_stac.store import FolderStore, Store
 
 Box = tuple[float, float, float, float]
@@ -83,8 +84,13 @@ class InventoryReader:
         return numbers
 
     def read(self, group: int, columns: Sequence[str], *, keep: bool = True) -> pa.Table:
-        """Read columns of one row group, in the order of `columns`; `keep` False where all groups are read in turn."""
+        """Read columns of one row group, in the order of `columns`; an attribute that the file lacks is null.
+
+        `keep` False where all groups are read in turn.
+        """
         there = {column: self._shelf.get((self._name, group, column)) for column in columns}
+        absent = {name for name in there if name in ATTRIBUTES.names and name not in self.schema.names}
+        there |= {name: self._unknown(name, group) for name in absent}
         missing = [column for column, values in there.items() if values is None]
         if missing:
             with self._open() as file:
@@ -93,7 +99,7 @@ class InventoryReader:
                 there[column] = table[column]
                 if keep:
                     self._shelf.put((self._name, group, column), table[column])
-        fields = [self.schema.field(column) for column in columns]
+        fields = [(ATTRIBUTES if column in absent else self.schema).field(column) for column in columns]
         return pa.table([there[column] for column in columns], schema=pa.schema(fields))
 
     def rows_in(self, boxes: Sequence[Box] | None, columns: Sequence[str]) -> Iterator[pa.Table]:
@@ -110,6 +116,9 @@ class InventoryReader:
         """Yield all rows, group by group."""
         for group in range(len(self.groups.rows)):
             yield self.read(group, columns, keep=False)
+
+    def _unknown(self, attribute: str, group: int) -> pa.ChunkedArray:
+        return pa.chunked_array([pa.nulls(int(self.groups.rows[group]), ATTRIBUTES.field(attribute).type)])
 
     def _open(self) -> pq.ParquetFile:
         # One open file a read: cheap with the footer at hand, and no lock between threads.

@@ -32,7 +32,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 def talik(world: World, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    base = ["map", "--landform", "water", "--collection", "test", "--store", world.root]
+    base = ["map", "--landform", "water", "--model", "ndwi@1", "--collection", "test", "--store", world.root]
     return subprocess.run(
         [str(TALIK), *base, *options], capture_output=True, text=True, env={**os.environ, **environment}, check=False
     )
@@ -80,6 +80,12 @@ def test_a_bad_area_is_refused_in_one_line(world: World, name: str, tmp_path: Pa
         (["--season", "2021", "--executor", "magic"], "threads, processes, dask"),
         (["--season", "2021", "--composite", "mean"], "composite"),
         (["--season", "2021", "--block", "100000"], "too large"),
+        (["--season", "2021", "--despeckle", "lee"], "despeckle.method = 'lee'"),
+        (["--season", "2021", "--despeckle", "ppb,looks"], "NAME=VALUE"),
+        (["--season", "2021", "--despeckle", "ppb,looks=0"], "despeckle.looks"),
+        (["--season", "2021", "--despeckle", "ppb", "--no-despeckle"], "contradict"),
+        (["--season", "2021", "--despeckle", "ppb"], "speckle is of radar"),
+        (["--season", "2021", "--landform", "thaw_slump", "--model", "ndwi@1"], "maps 'water', not 'thaw_slump'"),
         (["--season", "2021", "--executor", "dask=tcp://127.0.0.1:1"], "127.0.0.1:1"),
     ],
 )

@@ -34,7 +34,8 @@ def test_a_store_on_s3_holds_the_bytes_of_a_local_one(tmp_path: Path) -> None:
     for root in roots:
         run("index", image, "--collection", "test", "--bands", "green,nir", "--store", root)
     image.unlink()  # the COG in the store is all there is
-    command = ["map", "--landform", "water", "--season", "2021", "--collection", "test", "--name", "area"]
+    command = ["map", "--landform", "water", "--model", "ndwi@1", "--season", "2021", "--collection", "test"]
+    command += ["--name", "area"]
     for root, executor in zip(roots, ("threads", "processes"), strict=True):
         options = ["--aoi", f"{west},{south},{east},{north}", "--block", "1024", "--executor", executor]
         run(*command, *options, "--workers", 2, "--store", root)

@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import zipfile
+from datetime import date
 from pathlib import Path
 
 import geopandas
@@ -78,6 +79,28 @@ def test_a_shapefile_says_what_its_short_names_mean(published: tuple[Store, Edit
     assert max(len(row["field"]) for row in rows) <= 10
     columns = set(pyogrio.read_dataframe(path).columns)
     assert {row["field"] for row in rows} <= columns
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_days_stay_days_in_every_format(folder_store: Store, tmp_path: Path, form: str) -> None:
+    days = {"initiated_after": [date(2015, 7, 1), None], "initiated_before": [date(2016, 8, 31), None]}
+    boxes = [shapely.box(0, 0, 0.01, 0.01), shapely.box(1, 0, 1.01, 0.01)]
+    edition = publish_polygons(folder_store, tmp_path / "files", boxes, year=2021, attributes=days)
+    path = export(folder_store, edition.id, form, tmp_path / f"copy{FORMATS[form]}")
+    if form == "csv":
+        rows = list(csv.DictReader(path.read_text().splitlines()))
+        found = {(row["initiated_after"], row["initiated_before"]) for row in rows}
+        assert found == {("2015-07-01", "2016-08-31"), ("", "")}
+        return
+    frame = geopandas.read_parquet(path) if form == "parquet" else pyogrio.read_dataframe(path)
+    for name, column in days.items():
+        short = SHAPEFILE_NAMES[name] if form == "shp" else name
+        assert pd.to_datetime(frame[short]).dropna().dt.date.tolist() == column[:1]
+        assert frame[short].dtype.kind == ("O" if form == "parquet" else "M"), "days, not texts"
+    if form == "shp":
+        with zipfile.ZipFile(path) as archive:
+            rows = list(csv.DictReader(io.TextIOWrapper(archive.open("fields.csv"), "utf-8")))
+        assert [row["field"] for row in rows[-2:]] == ["init_after", "init_befor"]
 
 
 def test_geojson_is_lonlat_by_rfc_7946(published: tuple[Store, Edition], tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,15 @@ from hypothesis import strategies as st
 from pyproj import CRS
 
 from talik_stac.hilbert import hilbert_codes
-from talik_stac.inventory import INVENTORY_SCHEMA, ROW_GROUP, InventoryBuilder, InventorySummary, fresh_id
+from talik_stac.inventory import (
+    ATTRIBUTES,
+    INVENTORY_SCHEMA,
+    ROW_GROUP,
+    InventoryBuilder,
+    InventorySummary,
+    fresh_id,
+    schema_with,
+)
 
 SEEN = datetime(2014, 7, 20, tzinfo=UTC)
 
@@ -71,6 +79,29 @@ def _write(folder: Path, tables: list[pa.Table], **options: Any) -> tuple[Path, 
         builder.add(table)
     parquet, fgb = folder / "inventory.parquet", folder / "inventory.fgb"
     return parquet, fgb, builder.write(parquet, fgb, **options)
+
+
+def test_attributes_lie_behind_the_columns_of_all(tmp_path: Path) -> None:
+    rows = random_rows(20)
+    days = [None if number % 2 else date(2016, 8, number + 1) for number in range(20)]
+    dated = rows
+    for field in ATTRIBUTES:
+        dated = dated.append_column(field, pa.array(days, field.type))
+    plain, _, none = _write(tmp_path / "plain", [dated])
+    builder = InventoryBuilder(tmp_path / "work", attributes=ATTRIBUTES.names)
+    builder.add(dated.slice(10))
+    builder.add(dated.slice(0, 10))
+    parquet, fgb = tmp_path / "i.parquet", tmp_path / "i.fgb"
+    summary = builder.write(parquet, fgb)
+    assert (none.attributes, summary.attributes) == ((), ("initiated_after", "initiated_before"))
+    table = pq.read_table(parquet)
+    assert table.schema.names == [*INVENTORY_SCHEMA.names, *ATTRIBUTES.names, "bbox"]
+    assert schema_with(["initiated_before"]).names == [*INVENTORY_SCHEMA.names, "initiated_before"]
+    found = dict(zip(table["id"].to_pylist(), table["initiated_after"].to_pylist(), strict=True))
+    assert found == dict(zip(rows["id"].to_pylist(), days, strict=True))
+    again = pyogrio.read_dataframe(fgb)
+    assert pd.to_datetime(again["initiated_before"]).notna().sum() == 10
+    assert pq.read_table(plain).equals(table.drop_columns(ATTRIBUTES.names))
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,23 @@ def test_all_groups_together_are_the_whole_on_any_store(any_store: Store, tmp_pa
     assert ids == whole["id"].to_pylist()
     assert reader.count == len(whole) == 6_005
     assert reader.read(1, names).equals(whole.slice(ROW_GROUP).select(names))
+
+
+def test_an_attribute_that_a_file_lacks_is_unknown_everywhere(folder_store: Store, tmp_path: Path) -> None:
+    boxes = [shapely.box(0, 0, 0.01, 0.01), shapely.box(1, 0, 1.01, 0.01)]
+    day = date(2016, 8, 31)
+    dated = publish_polygons(
+        folder_store, tmp_path / "a", boxes, year=2021, attributes={"initiated_before": [day, None]}
+    )
+    plain = publish_polygons(folder_store, tmp_path / "b", boxes, year=2020)
+    assert (dated.attributes, plain.attributes) == (("initiated_before",), ())
+    names = ["id", "initiated_before", "initiated_after"]
+    first, second = (InventoryReader(folder_store, each).read(0, names) for each in (dated, plain))
+    assert first.schema == second.schema
+    assert first.schema.names == names
+    assert sorted(first["initiated_before"].to_pylist(), key=str) == [day, None]
+    assert second["initiated_before"].to_pylist() == [None, None] == first["initiated_after"].to_pylist()
+    assert set(InventoryReader(folder_store, dated).touching(ranges={"initiated_before": (1, None)})) == {0}
 
 
 def test_rows_in_a_box_are_those_whose_bounds_touch_it(lakes: tuple[Store, Edition]) -> None:

@@ -64,3 +64,24 @@ def test_variants_are_smaller_and_say_their_loss(network: Network, variant: expo
     assert 0 <= made.iou <= 1
     if variant == "fp16":
         assert made.difference_max < 0.02
+
+
+def test_weights_stored_in_half_take_half_the_room_and_answer_the_same() -> None:
+    # Its norms come after the activation, so that the exporter cannot fold them into weights that float16 cannot hold.
+    rules = NetworkRules(architecture="csmask", weights="random")
+    rounded = Network(rules, {"green": Scaling(mean=0.1, std=0.1), "nir": Scaling(mean=0.2, std=0.1)}).eval()
+    exporting.round_weights(rounded)
+    whole = export(rounded, Calibration(), windows(1))
+    half = export(rounded, Calibration(), windows(1), stored="float16")
+
+    assert half.difference <= TOLERANCE
+    assert len(half.onnx) < 0.51 * len(whole.onnx)
+    sessions = [exporting._session(graph) for graph in (whole.onnx, half.onnx)]
+    first, second = (exporting._ask(session, windows(1)[0]) for session in sessions)
+    assert np.abs(first - second).max() < 1e-6
+
+
+def test_weights_that_were_not_rounded_are_never_stored_in_half(network: Network) -> None:
+    exported = export(network, Calibration(), windows(1), stored="float16")
+
+    assert exported.difference <= TOLERANCE

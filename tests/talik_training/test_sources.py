@@ -14,6 +14,7 @@ from making import write_tif
 from talik_stac.errors import ImageryError, RecipeError
 from talik_training.recipe import load_recipe
 from talik_training.samples import Sample, load_samples
+from talik_training.sources.otsu_ndwi import otsu
 from world import World, paint
 
 DATA = Path(os.environ.get("TALIK_SHARED_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
@@ -207,3 +208,55 @@ def test_the_folders_of_real_data_can_be_read(tmp_path: Path, kind: str, folder:
         assert len(sample.bands) == bands
         assert 0 <= np.nanmin(sample.image) <= np.nanmax(sample.image) <= 2
     assert any(s.has_landform for s in samples)
+
+
+def test_otsu_parts_two_heaps_between_them() -> None:
+    chance = np.random.default_rng(1)
+    values = np.concatenate([chance.normal(-0.4, 0.05, 3000), chance.normal(0.5, 0.05, 1000)])
+
+    assert -0.25 < otsu(values) < 0.35
+    with pytest.raises(RecipeError, match="differ"):
+        otsu(np.full(10, 0.3))
+
+
+def test_otsu_labels_are_unknown_near_the_threshold_and_only_the_window_is_read(tmp_path: Path) -> None:
+    green = np.array([[90, 90, 50, 10], [90, 88, 10, 0]], np.uint8)
+    nir = np.array([[10, 10, 50, 90], [12, 10, 90, 0]], np.uint8)  # no data where both are 0
+    write_tif(tmp_path / "a.tif", np.stack([green, nir]), GRID[:2, :4])
+    table = '[[source]]\nkind = "otsu-ndwi"\nimages = "*.tif"\nbands = ["green", "nir"]\nscale = 0.004\n'
+    (whole,) = read(tmp_path, table + "nodata = 0\npixel_m = 5\nmargin = 0.75")
+    (half,) = read(tmp_path, table + "nodata = 0\npixel_m = 5\nmargin = 0.75\nwindow = [0, 0, 0.5, 1]")
+
+    assert set(whole.label[:, :2].ravel()) == {1}
+    assert whole.label[0, 3] == 0
+    assert whole.label[0, 2] == 255
+    assert whole.label[1, 3] == 255
+    assert np.array_equal(half.label, whole.label[:, :2])
+
+
+def test_a_source_can_count_more_often(files: Path) -> None:
+    assert {sample.weight for sample in read(files, pairs(weight="5"))} == {5}
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"no data in {DATA}")
+def test_lakes_of_everest_lie_on_dark_water(tmp_path: Path) -> None:
+    text = (RECIPES.parent / "evaluations" / "everest-east.toml").read_text().replace("${TALIK_DATA}", str(DATA))
+    west, east = read(tmp_path, text.replace('["east"]', '["west", "east"]'))
+    nir, lake = west.image[3], west.label == 1
+
+    assert [west.group, east.group] == ["everest-west", "everest-east"]
+    assert 100 < lake.sum() < 2000
+    assert np.median(nir[lake]) < 0.5 * np.median(nir[west.label == 0])
+    assert not east.has_landform
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"no data in {DATA}")
+def test_shortwave_labels_know_more_water_than_fmask_and_contradict_it_seldom(tmp_path: Path) -> None:
+    table = f'[[source]]\nkind = "hls-water"\nlimit = 60\nfolder = "{DATA}/water_hls_flood_306"\nlabels = '
+    agreed, swir = (read(tmp_path, table + f'"{kind}"') for kind in ("agreed", "swir"))
+    both = [(a.label != 255) & (b.label != 255) for a, b in zip(agreed, swir, strict=True)]
+    wrong = sum(int((a.label != b.label)[k].sum()) for a, b, k in zip(agreed, swir, both, strict=True))
+
+    assert wrong < 0.01 * sum(int(k.sum()) for k in both)

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from talik_stac.errors import TalikError
 
-Kind = Literal["number", "integer", "text", "boolean", "time", "list", "geometry"]
+Kind = Literal["number", "integer", "text", "boolean", "time", "date", "list", "geometry"]
 Box = tuple[float, float, float, float]
 Limit = float | datetime | str | None
 Ranges = Mapping[str, tuple[Limit, Limit]]
@@ -53,7 +53,7 @@ class Expression:
     """A value of each row: a number, a text, a truth value, a time, a list or a geometry."""
 
     kind: str
-    """One of Kind without `integer` (a number)."""
+    """One of Kind without `integer` (a number) and `date` (a time that `is_day`)."""
     evaluate: Evaluate
     columns: frozenset[str] = frozenset()
     column: str | None = None
@@ -88,10 +88,14 @@ def literal(value: Any, kind: str, *, is_day: bool = False) -> Expression:
 
 def property_of(queryable: Queryable) -> Expression:
     """Read a property; a column that a table lacks is null everywhere, and so is a number that is NaN."""
-    kind = "number" if queryable.kind == "integer" else queryable.kind
+    kind = {"integer": "number", "date": "time"}.get(queryable.kind, queryable.kind)
     name = queryable.column
     return Expression(
-        kind=kind, evaluate=lambda table: _read(table, name, kind), columns=frozenset([name]), column=name
+        kind=kind,
+        evaluate=lambda table: _read(table, name, kind),
+        columns=frozenset([name]),
+        column=name,
+        is_day=queryable.kind == "date",
     )
 
 
@@ -167,7 +171,7 @@ def compare(op: str, left: Expression, right: Expression) -> Expression:
 def _range(op: str, left: Expression, right: Expression) -> Ranges:
     """Bound a property that is compared with a constant; a date is the whole of its day."""
     value = right.constant
-    if left.column is None or value is None or op == "<>" or left.kind == "boolean":
+    if left.column is None or value is None or op == "<>" or left.kind == "boolean" or left.is_day:
         return {}
     last = end_of_day(value) if right.is_day else value
     lowest = (last if op == ">" and right.is_day else value) if op in {"=", ">", ">="} else None

@@ -132,6 +132,8 @@ FEATURES: dict[str, Schema] = {
             "on_aoi_edge": _FLAG,
             "on_data_edge": _FLAG,
             "pixels": _COUNT,
+            "initiated_after": {"type": "string", "format": "date", "nullable": True},
+            "initiated_before": {"type": "string", "format": "date", "nullable": True},
         },
     ),
     "FeatureCollection": _object(

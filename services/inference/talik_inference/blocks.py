@@ -13,12 +13,12 @@ import rasterio
 from numpy.typing import NDArray
 
 from talik_inference.composite import composite
+from talik_inference.despeckle import reader_for
 from talik_inference.fragments import Part
 from talik_inference.grid import Lattice, Rect
 from talik_inference.model import Model, Predictor, open_predictor
 from talik_inference.plan import Block, Plan
 from talik_inference.predict import predict_block
-from talik_inference.read import read_scene
 from talik_inference.region import pixels_inside, touches
 from talik_inference.vectorize import NO_DATA, vectorize
 from talik_inference.zones import SEAM_SOURCE, Zone
@@ -123,9 +123,13 @@ def _probability(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint64] | np.uint64]:
     """Read the season and run the model: uint8 (y, x) of the block, 255 where not valid or outside, and sources."""
     windows, card = job.plan.windows, job.model.card
-    outer = block.core.expand(windows.halo_px)
+    probability = np.full(block.core.shape, NO_DATA, np.uint8)
+    if not inside.any():
+        return probability, np.uint64(0)
+    core = _needed(block.core, inside, windows.core_px)
+    here, outer = core.within(block.core), core.expand(windows.halo_px)
     seen = composite(
-        read_scene,
+        reader_for(job.recipe),
         [(zone.scenes[i], zone.bits[i]) for i in block.scenes],
         list(card.bands),
         zone.lattice,
@@ -133,14 +137,29 @@ def _probability(
         job.recipe.composite,
     )
     predictor = _predictor(job.model, job.threads)
-    probability = predict_block(predictor, card, windows, seen.data, seen.valid, inside, block.core)
-    sources = seen.sources
-    if isinstance(sources, np.ndarray):
-        sources = sources[block.core.within(outer)]
+    probability[here] = predict_block(predictor, card, windows, seen.data, seen.valid, inside[here], core)
+    sources = read = seen.sources
+    if isinstance(read, np.ndarray):
+        sources = np.zeros(block.core.shape, np.uint64)
+        sources[here] = read[core.within(outer)]
     if zone.seam is not None and touches(zone.lattice, block.core, zone.seam):
         on_seam = pixels_inside(zone.lattice, block.core, zone.seam)
         sources = np.where(on_seam, sources | SEAM_SOURCE, sources)
     return probability, sources
+
+
+def _needed(block: Rect, inside: NDArray[np.bool_], core_px: int) -> Rect:
+    """The smallest rectangle of whole window cores that holds all pixels of a block inside the area (there are some).
+
+    What lies beyond is not read: of a small area in a large block that is most of it.
+    """
+    rows, cols = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    return Rect(
+        col=block.col + int(cols[0]) // core_px * core_px,
+        row=block.row + int(rows[0]) // core_px * core_px,
+        col_end=min(block.col_end, block.col + (int(cols[-1]) // core_px + 1) * core_px),
+        row_end=min(block.row_end, block.row + (int(rows[-1]) // core_px + 1) * core_px),
+    )
 
 
 def _beyond(zone: Zone, rect: Rect) -> NDArray[np.bool_] | None:

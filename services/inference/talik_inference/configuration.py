@@ -13,7 +13,7 @@ from talik_stac.aoi import AreaOfInterest
 from talik_stac.landforms import Recipe
 from talik_stac.scenes import Scene
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever the same configuration would give other bytes."""
 
 
@@ -24,7 +24,7 @@ def configuration_hash(aoi: AreaOfInterest, season: Season, recipe: Recipe, card
         "aoi": {"name": aoi.name, "geometry": aoi.geometry.normalize().wkb_hex},
         "season": [season.start.isoformat(), season.end.isoformat()],
         "recipe": recipe.model_dump(mode="json"),
-        "model": {"reference": card.reference, "sha256": card.sha256, "card": card.model_dump(mode="json")},
+        "model": card.deciding,
         "lattices": [[z.lattice.crs, z.lattice.resolution, z.lattice.phase_x, z.lattice.phase_y] for z in plan.zones],
         "scenes": [_scene(scene) for scene in plan.scenes()],
     }

@@ -16,7 +16,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from talik_inference.check import file_problem
 from talik_inference.naming import default_id, find_datetime, id_by_pattern, is_quality, roles_by_file
 from talik_inference.sidecar import Said, ScenePart
-from talik_stac.conventions import band_role, default_scale
+from talik_stac.conventions import BACKSCATTER, band_role, default_scale
 from talik_stac.errors import ImageryError
 
 
@@ -103,8 +103,8 @@ def _check_grid(path: Path, source: rasterio.DatasetReader) -> None:
     affine = source.transform
     if affine == Affine.identity():
         raise ImageryError(
-            f"{path}: has no georeference; give it one with gdal_translate -a_ullr, or gdalwarp where it has ground "
-            "control points"
+            f"{path}: has no georeference; give it one with gdal_translate -a_srs EPSG:... -a_ullr LEFT TOP RIGHT "
+            "BOTTOM, or gdalwarp where it has ground control points (docs/imagery.md)"
         )
     if source.crs is None:
         raise ImageryError(f"{path}: has no CRS; give it one with gdal_edit.py -a_srs EPSG:32633 {path.name}")
@@ -243,10 +243,14 @@ def _bands(
         else:
             scale, offset = default_scale(data_type), 0.0
             if role is not None:
-                notes.append(f"{data_type} without scale: reflectance taken as {_formula(data_type)}")
+                notes.append(f"{data_type} without scale: {_quantity(role)} taken as {_formula(data_type)}")
         nodata = source.nodatavals[index - 1] if said.nodata is None else said.nodata
         bands.append(FileBand(index=index, role=role, data_type=data_type, nodata=nodata, scale=scale, offset=offset))
     return tuple(bands), list(dict.fromkeys(notes))
+
+
+def _quantity(role: str) -> str:
+    return "backscatter (linear power, no decibels)" if role in BACKSCATTER else "reflectance"
 
 
 def _formula(data_type: str) -> str:

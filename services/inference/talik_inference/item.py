@@ -18,7 +18,7 @@ from shapely.geometry.base import BaseGeometry
 from talik_inference.described import FileBand, Part
 from talik_inference.footprint import lonlat_bbox
 from talik_inference.naming import is_quality
-from talik_stac.conventions import SIGNATURE
+from talik_stac.conventions import COMMON_NAMES, SIGNATURE
 
 _EXTENSIONS = [
     "https://stac-extensions.github.io/projection/v1.2.0/schema.json",
@@ -123,7 +123,7 @@ def _eo_band(band: FileBand) -> dict[str, Any]:
     """Bands are named by place in the list; a band of another date keeps its place and has no common name."""
     if band.role is None:
         return {"name": f"band{band.index}"}
-    if is_quality(band.role):
+    if band.role not in COMMON_NAMES:  # the extension's list is closed: no radar, no quality
         return {"name": band.role}
     return {"name": band.role, "common_name": band.role}
 

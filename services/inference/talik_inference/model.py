@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from datetime import date
 from importlib import resources
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import onnxruntime as ort
@@ -27,20 +28,71 @@ class Scaling(BaseModel):
 
 
 class Score(BaseModel):
-    """One measured figure and the command that measured it."""
+    """One measured figure, its 95 % interval over places, and the command that measured it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    metric: str
+    """Such as "pixel IoU"; metres where it says so."""
+    value: float
+    low: float | None = None
+    high: float | None = None
+    """None where the places are too few for an interval."""
+    data: str
+    """What it was measured on, none of which the model learned from."""
+    places: int | None = Field(default=None, ge=1)
+    """How many, of which the interval speaks."""
+    command: str
+    of: str = ""
+    """name@version of the model measured; left out where it is the card's own."""
+
+    def __str__(self) -> str:
+        """Such as 0.812 (0.790 to 0.833)."""
+        if self.low is None or self.high is None:
+            return f"{self.value:.3f}"
+        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
+class Source(BaseModel):
+    """One data set that a model learned from or was tested on."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    metric: str
-    value: float
-    data: str
-    command: str
+    name: str
+    licence: str
+    citation: str = ""
+    samples: int | None = Field(default=None, ge=0)
+    places: int | None = Field(default=None, ge=0)
+    dates: str = ""
+    """When the images were taken, such as "2009 to 2020"."""
+
+
+class PartCount(BaseModel):
+    """How much of the data is in one part of the split."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    places: int = Field(ge=0)
+    samples: int = Field(ge=0)
+    with_landform: int = Field(ge=0)
+    """Samples in which there is any."""
+
+
+class Calibrated(BaseModel):
+    """What the graph does to its logit, probability = sigmoid(slope x logit + shift), and how well it then holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    slope: float
+    shift: float
+    expected_calibration_error: float | None = Field(default=None, ge=0, le=1)
+    """Over ten equal bins (Guo et al. 2017), on the part that the scores of training are of."""
+
+
+Precision = Literal["float32", "float16", "int8"]
 
 
 class ModelCard(BaseModel):
     """What a model needs and what it was measured to do; card.json beside model.onnx.
 
     The ONNX graph takes float32 (1, band, y, x), bands in the card's order, and gives float32
-    (1, 1, y, x) probabilities 0..1.
+    (1, 1, y, x) probabilities 0..1. Fields with a default came later: cards without them are read as ever.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,14 +115,46 @@ class ModelCard(BaseModel):
     """A pixel is landform where its probability is above this."""
     licence: str
     training_data: str
+    """In a sentence; `sources` has the parts."""
     scores: tuple[Score, ...] = ()
     limits: str
     """What it must not be used for."""
+    baseline: tuple[Score, ...] = ()
+    """Other models on the same data, each naming its model."""
+    sources: tuple[Source, ...] = ()
+    split: dict[str, PartCount] = Field(default_factory=dict)
+    """By part: train, validation, test. No place is in two."""
+    calibration: Calibrated | None = None
+    """None where the answer is an index and not a probability, or nothing is known of it."""
+    architecture: str = ""
+    encoder: str = ""
+    """What its weights started from."""
+    precision: Precision = "float32"
+    """How the weights are stored."""
+    command: str = ""
+    """What makes the model again from the data."""
+    seconds: float | None = Field(default=None, ge=0)
+    device: str = ""
+    """How long training took, and on what."""
+    made: date | None = None
 
     @property
     def reference(self) -> str:
         """name@version."""
         return f"{self.name}@{self.version}"
+
+    @property
+    def deciding(self) -> dict[str, Any]:
+        """All of the card that decides the bytes of an edition, as JSON; the rest describes, and may be corrected."""
+        return {
+            "reference": self.reference,
+            "landform": self.landform,  # it names the band of the tiles
+            "sha256": self.sha256,
+            "bands": [[name, scaling.mean, scaling.std] for name, scaling in self.bands.items()],
+            "core_px": self.core_px,
+            "halo_px": self.halo_px,
+            "threshold": self.threshold,
+        }
 
     def check_resolution(self, pixel_m: float) -> None:
         """Refuse imagery of other pixel sizes than the model is meant for. Raises ModelError."""
@@ -128,14 +212,30 @@ def load_model(reference: str, store: Store) -> Model:
         ) from error
 
 
+def read_card(reference: str, card: bytes) -> ModelCard:
+    """Parse a card.json. Raises ModelError, naming the reference and what is wrong."""
+    try:
+        return ModelCard.model_validate_json(card)
+    except ValidationError as error:
+        first = json.loads(error.json(include_url=False))[0]
+        where = ".".join(str(part) for part in first["loc"]) or "card.json"
+        raise ModelError(f"model '{reference}': card.json, {where}: {first['msg']}") from error
+
+
 def keep_model(model: Model, store: Store) -> None:
-    """Put the model into the store, so that an edition can be made again from the store alone."""
+    """Put the model into the store, so that an edition can be made again from the store alone.
+
+    A card that is there and decides the same stays, whatever it describes otherwise: an earlier Talik may have
+    written it. Raises ModelError where it is of another model.
+    """
     key = f"models/{model.card.name}/{model.card.version}"
     card = model.card.model_dump_json(indent=1).encode()
-    if not store.put_if_absent(f"{key}/card.json", card) and store.get(f"{key}/card.json") != card:
-        raise ModelError(
-            f"{store.url(key)} already holds another model {model.card.reference}; raise the version in the card"
-        )
+    if not store.put_if_absent(f"{key}/card.json", card):
+        kept = read_card(store.url(f"{key}/card.json"), store.get(f"{key}/card.json"))
+        if kept.deciding != model.card.deciding:
+            raise ModelError(
+                f"{store.url(key)} already holds another model {model.card.reference}; raise the version in the card"
+            )
     store.put_if_absent(f"{key}/model.onnx", model.onnx)
 
 
@@ -182,13 +282,7 @@ class _OnnxPredictor:
 
 
 def _model(reference: str, card: bytes, onnx: bytes) -> Model:
-    try:
-        parsed = ModelCard.model_validate_json(card)
-    except ValidationError as error:
-        first = json.loads(error.json(include_url=False))[0]
-        where = ".".join(str(part) for part in first["loc"]) or "card.json"
-        raise ModelError(f"model '{reference}': card.json, {where}: {first['msg']}") from error
-    return Model(card=parsed, onnx=onnx)
+    return Model(card=read_card(reference, card), onnx=onnx)
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -74,6 +74,8 @@ def ndwi_card(onnx: bytes) -> ModelCard:
         threshold=0.5,
         licence="Apache-2.0",
         training_data="none: a formula",
+        architecture="(green - nir) / (green + nir), rescaled to 0..1",
+        command="python -m talik_inference.ndwi FOLDER",
         limits=(
             "An index, not a calibrated probability. It takes mountain and cloud shadow, wet snow and dark roofs "
             "for water and misses turbid, shallow and overgrown water. Green and NIR must share one radiometric "

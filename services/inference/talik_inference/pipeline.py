@@ -12,6 +12,7 @@ from pyogrio.errors import DataSourceError
 from talik_inference.blocks import BlockDone, Job, finished
 from talik_inference.check import check_scene_files
 from talik_inference.configuration import configuration_hash
+from talik_inference.despeckle import check_despeckling
 from talik_inference.executors import Executor
 from talik_inference.grid import pixel_metres
 from talik_inference.model import Model, keep_model, load_model
@@ -26,7 +27,7 @@ from talik_inference.zones import zones_of
 from talik_stac.aoi import AreaOfInterest
 from talik_stac.areas import remember_area
 from talik_stac.editions import Claim, Edition, claim, load_edition
-from talik_stac.errors import MissingKeyError, NoScenesError, ReadError, StoreError
+from talik_stac.errors import MissingKeyError, NoScenesError, ReadError, RecipeError, StoreError
 from talik_stac.landforms import Recipe
 from talik_stac.scenes import Scene
 from talik_stac.store import Store, open_store
@@ -109,6 +110,7 @@ def prepare(request: MapRequest, left_out: list[ReadError] | None = None) -> Pre
     """Recipe -> model -> search -> scenes -> plan; reads headers and overviews, writes nothing."""
     store = open_store(request.store_root)
     model = load_model(request.recipe.model, store)
+    _check_landform(model, request.recipe)
     windows = Windows(core_px=model.card.core_px, halo_px=model.card.halo_px)
     bands = list(model.card.bands)
     wanted = Wanted(
@@ -146,8 +148,9 @@ def prepare(request: MapRequest, left_out: list[ReadError] | None = None) -> Pre
         threads=request.executor.threads,
     )
     used = {scene.id for scene in scenes}
-    warnings = tuple(w for c in checked if c.scene.id in used for w in c.warnings)
-    return Prepared(request=request, model=model, job=job, scenes=scenes, bad=tuple(bad), warnings=warnings)
+    warnings = [w for c in checked if c.scene.id in used for w in c.warnings]
+    warnings += check_despeckling(request.recipe, bands, scenes)
+    return Prepared(request=request, model=model, job=job, scenes=scenes, bad=tuple(bad), warnings=tuple(warnings))
 
 
 def run(prepared: Prepared, *, progress: Progress | None = None) -> MapResult:
@@ -225,6 +228,15 @@ def _readable(
 
 def _threshold(recipe: Recipe, model: Model) -> float:
     return model.card.threshold if recipe.threshold is None else recipe.threshold
+
+
+def _check_landform(model: Model, recipe: Recipe) -> None:
+    """Refuse to publish under one landform's name what a model of another finds. Raises RecipeError."""
+    if model.card.landform != recipe.landform:
+        raise RecipeError(
+            f"model {model.card.reference} maps '{model.card.landform}', not '{recipe.landform}'; give --landform "
+            f"{model.card.landform} or a model of {recipe.landform}"
+        )
 
 
 def _check_resolution(model: Model, plan: Plan) -> None:

@@ -1,4 +1,4 @@
-"""Radiometry against the evidence of the pixels: Sentinel-2's offset, which dates and flags get wrong.
+"""Radiometry against the evidence of the pixels: Sentinel-2's offset, which dates and flags get wrong, and decibels.
 
 From processing baseline 04.00 Sentinel-2 adds 1000 to its digital numbers; some catalogues take it off again, and
 say so or not. A wrong offset moves NDWI by tenths.
@@ -17,7 +17,8 @@ from rasterio.errors import RasterioError
 
 from talik_inference.gdal import gdal_env
 from talik_inference.read import one_line
-from talik_stac.errors import ReadError
+from talik_stac.conventions import BACKSCATTER
+from talik_stac.errors import ImageryError, ReadError
 from talik_stac.scenes import Band, Scene
 
 SAMPLE_PX = 512
@@ -42,8 +43,11 @@ class Checked:
 def check_radiometry(scene: Scene, bands: Sequence[str]) -> Checked:
     """Compare each band's offset with its pixels; where they contradict each other, the pixels win, with a warning.
 
-    Only items with an offset, or of Sentinel-2, are looked at. Raises ReadError.
+    Only items with an offset, of Sentinel-2 or of radar are looked at. Raises ReadError, and ImageryError for decibels.
     """
+    for name in bands:
+        if name in BACKSCATTER:
+            _check_power(scene, scene.bands[name])
     suspects = [scene.bands[name] for name in bands if _suspect(scene, scene.bands[name])]
     if not suspects:
         return Checked(scene=scene, warnings=scene.warnings)
@@ -80,7 +84,19 @@ def _contradicted(scene: Scene, bands: Sequence[str], declared: float, share: fl
     return Checked(scene=replace(scene, bands=corrected), warnings=(*scene.warnings, warning))
 
 
+def _check_power(scene: Scene, band: Band) -> None:
+    """Backscatter in linear power is above 0; in decibels most of it is below. Raises ImageryError."""
+    sample = _sample(scene, band)
+    if sample.size >= FEW and float(np.mean(sample * band.scale + band.offset < 0)) > 0.5:
+        raise ImageryError(
+            f"scene {scene.id}: most of {band.name} is below 0: decibels? Talik reads linear power, 10 ** (dB / 10); "
+            "convert the files (docs/imagery.md, Radar) and index them again"
+        )
+
+
 def _suspect(scene: Scene, band: Band) -> bool:
+    if band.name in BACKSCATTER:
+        return False
     return band.offset < 0 or (_is_sentinel_2(scene) and bool(np.isclose(band.scale, 1e-4)))
 
 

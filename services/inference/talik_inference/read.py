@@ -28,15 +28,27 @@ class Raster:
     """Pixels of one rectangle of a lattice."""
 
     data: NDArray[np.float32]
-    """(band, y, x) reflectance, not below 0; 0 where not valid."""
+    """(band, y, x) reflectance (backscatter of radar: linear power), not below 0; 0 where not valid."""
     valid: NDArray[np.bool_]
     """(y, x) True where clear data exist."""
+
+
+class Pixels(Protocol):
+    """What a reader gives: a Raster, or one whose data are worked out when they are asked for."""
+
+    @property
+    def data(self) -> NDArray[np.float32]:
+        """As Raster.data."""
+
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """As Raster.valid."""
 
 
 class Reader(Protocol):
     """The one door to pixels."""
 
-    def __call__(self, scene: Scene, bands: Sequence[str], lattice: Lattice, rect: Rect) -> Raster | None:
+    def __call__(self, scene: Scene, bands: Sequence[str], lattice: Lattice, rect: Rect) -> Pixels | None:
         """Read the named bands; None where the scene does not touch the rectangle. Raises ReadError."""
 
 

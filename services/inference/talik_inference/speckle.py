@@ -13,12 +13,14 @@ where R' is the estimate of the round before; the second term (the symmetric Kul
 speckle laws) is absent in the non-iterative form and in the first round. The division by 2 scales all weights of the
 paper alike and cancels.
 
-What we are not sure of, for we wrote from the formulas without the paper's text at hand: equation numbers (so none is
-given); the paper's defaults of alpha and T (we remember 0.92, and 0.2 per patch pixel from a later paper of the
-authors; on simulated speckle T = 0.2 lets five rounds lock noise in along edges, so that our default is 1); and h: we
-take h = (2 L - 1) (quantile - mean) of the similarity between pure-speckle patches, as we remember their programs.
-Speckle correlated between pixels (Sentinel-1 GRD) is outside the model: give the equivalent looks, and expect less
-smoothing than in the tests.
+Checked against the authors' program ppb_nakagami.m (read, not copied; the paper's text we have not seen, so no
+equation numbers are given): the similarity log(A1/A2 + A2/A1); h / (2 L - 1) as its quantile alpha in pure speckle less
+its mean, times the patch's pixels; L / (T pixels) before the divergence; a first estimate that is constant, so that the
+first round has no divergence. Their demonstration takes alpha = 0.88 for the non-iterative form and alpha = 0.92,
+T = 0.2 for the iterative one, in ten rounds with windows that grow (radius 1, 3, 5, 10; patches 0, 1, 2, 3). Ours stay
+the same size, as in the paper's experiments so far as we remember; then T = 0.2 lets five rounds lock noise in along
+edges (measured on simulated speckle), and our default is 1. Speckle correlated between pixels (Sentinel-1 GRD) is
+outside the model: give the equivalent looks, and expect less smoothing than in the tests.
 """
 
 from __future__ import annotations
@@ -53,11 +55,11 @@ class PpbParameters:
     """Radius of the search window: 10 reads 21 x 21 px."""
     patch_px: int = 3
     """Radius of the patch: 3 compares 7 x 7 px."""
-    alpha: float = 0.92
-    """Quantile of the similarity in pure speckle that sets h; larger smooths more."""
+    alpha: float = 0.88
+    """Quantile of the similarity in pure speckle that sets h; larger smooths more: the authors take 0.92 for rounds."""
     rounds: int = 1
-    """1 is the non-iterative form; the paper iterates about 25 times. Measured: rounds help at one look (edges), and
-    hardly at four, where noise left along edges is taken for structure."""
+    """1 is the non-iterative form. Measured: with alpha = 0.92 rounds help at one look (edges), and hardly at four,
+    where noise left along edges is taken for structure; with 0.88 they make it worse."""
     temperature: float = 1.0
     """T per patch pixel; smaller trusts the estimate of the round before more."""
 
@@ -69,7 +71,7 @@ class PpbParameters:
             raise RecipeError(f"{said}: expected at least 1, 0 and 1; 10, 3 and 1 to 25 are usual")
         if not 0.5 < self.alpha < 1 or not self.temperature > 0:
             said = f"alpha = {self.alpha}, temperature = {self.temperature}"
-            raise RecipeError(f"{said}: expected 0.5 < alpha < 1 and temperature > 0; the defaults are 0.92 and 1")
+            raise RecipeError(f"{said}: expected 0.5 < alpha < 1 and temperature > 0; 0.88 and 1 are usual")
 
     @property
     def reach_px(self) -> int:
@@ -131,6 +133,9 @@ def _one_round(observed: Pixels, half_log: Pixels, before: Pixels | None, parame
     out = np.empty_like(observed)
     halo = parameters.reach_px
     for rows, cols in _cores(observed.shape):
+        if not np.isfinite(observed[rows, cols]).any():
+            out[rows, cols] = np.nan
+            continue
         window = (rows.start - halo, rows.stop + halo, cols.start - halo, cols.stop + halo)
         estimate = None if before is None else _padded(before, window)
         block = _Block(_padded(observed, window), _padded(half_log, window), estimate, parameters)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from talik_training.samples import LANDFORM, UNKNOWN, Sample
+from talik_training.weather import WeatherRules, weathered
 
 WAVELENGTH_UM = {
     "coastal": 0.44,
@@ -55,6 +56,8 @@ class AugmentRules(BaseModel):
     """Standard deviation of reflectance, per band and pixel."""
     dropout: float = Field(default=0.0, ge=0, le=1)
     """Chance that one band is lost (its mean everywhere)."""
+    weather: WeatherRules = WeatherRules()
+    """Simulated, for samples of blue, green, red, near infrared."""
 
 
 NONE = AugmentRules(flips=False, scale=(1, 1), on_landform=0, gain=0, offset=0, brightness=0, gamma=0, haze=0, noise=0)
@@ -76,6 +79,9 @@ def augmented(sample: Sample, rules: AugmentRules, *, size_px: int, key: tuple[i
     chip = _crop(sample, rules, size_px, chance)
     if rules.flips:
         chip = _turned(chip, int(chance.integers(8)))
+    if rules.weather.any:
+        image, label = weathered(chip.image, chip.label, rules.weather, chance)
+        chip = Chip(image=image, label=label)
     image = _seen_otherwise(chip.image, sample.bands, rules, chance)
     label = np.where(np.isnan(image).any(axis=0), np.uint8(UNKNOWN), chip.label)
     return Chip(image=image, label=label)

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -44,7 +45,12 @@ class Batches:
     def steps(self) -> int:
         """Steps of an epoch."""
         rules = self.recipe.training
-        return -(-max(round(len(self.samples) * rules.repeats), 1) // rules.batch)
+        return -(-max(round(len(self._counted) * rules.repeats), 1) // rules.batch)
+
+    @cached_property
+    def _counted(self) -> NDArray[np.intp]:
+        """The number of every sample, as many times as it counts."""
+        return np.repeat(np.arange(len(self.samples)), [sample.weight for sample in self.samples])
 
     def of_epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from step `start` on."""
@@ -66,12 +72,12 @@ class Batches:
         wanted = self.steps * self.recipe.training.batch
         share = self.recipe.training.landform_share
         if share is None:
-            rounds = -(-wanted // len(self.samples))
-            return np.concatenate([chance.permutation(len(self.samples)) for _ in range(rounds)])[:wanted]
+            rounds = -(-wanted // len(self._counted))
+            return np.concatenate([chance.permutation(self._counted) for _ in range(rounds)])[:wanted]
         has = np.array([sample.has_landform for sample in self.samples])
-        pools = [np.flatnonzero(kind) for kind in (has, ~has)]
+        pools = [self._counted[kind[self._counted]] for kind in (has, ~has)]
         if not all(pool.size for pool in pools):
-            return chance.integers(len(self.samples), size=wanted)
+            return chance.choice(self._counted, wanted)
         landform = chance.random(wanted) < share
         return np.where(landform, chance.choice(pools[0], wanted), chance.choice(pools[1], wanted))
 

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
-from talik_inference.model import ModelCard, Scaling, Score
+from talik_inference.model import Calibrated, ModelCard, PartCount, Scaling, Score, Source, read_card
+from talik_stac.errors import ModelError
 from talik_training.evaluate.bootstrap import Interval
 from talik_training.export import Calibration, Exported
 from talik_training.measured import Measured
-from talik_training.networks import Loaded
+from talik_training.networks import Loaded, NetworkRules
 from talik_training.recipe import TrainingRecipe
+from talik_training.samples import Sample
 
-METRICS = ("iou", "f1", "precision", "recall")
+METRICS = {"iou": "pixel IoU", "f1": "pixel F1", "precision": "pixel precision", "recall": "pixel recall"}
+EVALUATED = "talik evaluate"
+"""Scores whose command starts so were added to the card after training."""
+_NAMES = {"unet": "U-Net", "deeplabv3plus": "DeepLabv3+", "csmask": "U-Net of ukis-csmask"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +33,8 @@ class Facts:
     scaling: Mapping[str, Scaling]
     counts: Mapping[str, Mapping[str, int]]
     """Places, samples and samples with landform of each part."""
+    found: Mapping[str, tuple[int, int]]
+    """Samples and places of each source."""
     exported: Exported
     calibration: Calibration
     threshold: float
@@ -42,17 +50,29 @@ class Facts:
 
 
 def write_model(facts: Facts, folder: Path) -> ModelCard:
-    """Write model.onnx, card.json and training.json, what the card has no field for. The folder is a model."""
+    """Write model.onnx, card.json and training.json, what the card has no field for. The folder is a model.
+
+    Scores that `talik evaluate --card` added to a card of the same weights stay, and so do day and device.
+    """
     card = make_card(facts)
     folder.mkdir(parents=True, exist_ok=True)
+    if (earlier := _earlier(folder)) is not None and earlier.sha256 == card.sha256:
+        card = _with_what_is_known(card, earlier)
     (folder / "model.onnx").write_bytes(facts.exported.onnx)
-    (folder / "card.json").write_text(card.model_dump_json(indent=1))
-    (folder / "training.json").write_text(json.dumps(_more(facts), indent=1))
+    write_card(card, folder)
+    (folder / "training.json").write_text(json.dumps(_more(facts), indent=1) + "\n")
     return card
 
 
+def write_card(card: ModelCard, folder: Path) -> None:
+    """Write card.json in one step."""
+    beside = folder / "card.json.part"
+    beside.write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    beside.replace(folder / "card.json")
+
+
 def make_card(facts: Facts) -> ModelCard:
-    """Put the facts into the fields that the mapper reads."""
+    """Put the facts into the fields that the mapper and the reader of a card look at."""
     rules = facts.recipe.model
     return ModelCard(
         name=rules.name,
@@ -67,63 +87,129 @@ def make_card(facts: Facts) -> ModelCard:
         halo_px=rules.halo_px,
         threshold=facts.threshold,
         licence=rules.licence,
-        training_data=_data(facts),
+        training_data=_sentence(facts),
         scores=tuple(_scores(facts)),
         limits=rules.limits,
+        sources=tuple(_sources(facts)),
+        split={part: PartCount.model_validate(dict(count)) for part, count in facts.counts.items()},
+        calibration=Calibrated(
+            slope=facts.calibration.slope,
+            shift=facts.calibration.shift,
+            expected_calibration_error=round(facts.measured.calibration_error(), 4),
+        ),
+        architecture=_architecture(facts.recipe.network),
+        encoder=str(facts.loaded),
+        precision=rules.stored,
+        command=facts.command,
+        seconds=round(facts.seconds, 1),
+        device=facts.device,
+        made=date.today(),
     )
 
 
+def with_scores(card: ModelCard, scores: Iterable[Score], baseline: Iterable[Score]) -> ModelCard:
+    """The card with more scores; one of the same metric, data and model takes the place of the earlier."""
+    return card.model_copy(
+        update={"scores": _merged(card.scores, scores), "baseline": _merged(card.baseline, baseline)}
+    )
+
+
+def counted(samples: Iterable[Sample]) -> dict[str, tuple[int, int]]:
+    """Samples and places of each source, by its name."""
+    seen: dict[str, list[str]] = {}
+    for sample in samples:
+        seen.setdefault(sample.source, []).append(sample.group)
+    return {name: (len(groups), len(set(groups))) for name, groups in seen.items()}
+
+
+def _merged(earlier: Sequence[Score], later: Iterable[Score]) -> tuple[Score, ...]:
+    by_what = {(score.metric, score.data, score.of): score for score in earlier}
+    by_what.update({(score.metric, score.data, score.of): score for score in later})
+    return tuple(by_what.values())
+
+
+def _earlier(folder: Path) -> ModelCard | None:
+    """The card of an earlier run, None where there is none that can be read: it is about to be replaced."""
+    path = folder / "card.json"
+    try:
+        return read_card(str(folder), path.read_bytes()) if path.exists() else None
+    except ModelError:
+        return None
+
+
+def _with_what_is_known(card: ModelCard, earlier: ModelCard) -> ModelCard:
+    """The same weights, described again: perhaps on another day and machine than they were trained."""
+    kept = [score for score in earlier.scores if score.command.startswith(EVALUATED)]
+    known = {
+        "made": earlier.made or card.made,
+        "device": earlier.device or card.device,
+        "seconds": card.seconds if earlier.seconds is None else earlier.seconds,
+    }
+    return with_scores(card, kept, earlier.baseline).model_copy(update=known)
+
+
 def _scores(facts: Facts) -> list[Score]:
-    counts = facts.counts[facts.part]
-    whose = f"{facts.part}: {counts['samples']} samples of {counts['places']} places"
     found = facts.measured.intervals(facts.threshold)
-    scores = [
-        Score(
-            metric=f"pixel {name}",
-            value=round(found[name].value or 0.0, 4),
-            data=f"{whose}; {_said(found[name])}",
-            command=facts.command,
+    return [_score(facts, words, found[name]) for name, words in METRICS.items()]
+
+
+def _score(facts: Facts, metric: str, interval: Interval) -> Score:
+    count = facts.counts[facts.part]
+    return Score(
+        metric=metric,
+        value=round(interval.value or 0.0, 4),
+        low=None if interval.low is None else round(interval.low, 4),
+        high=None if interval.high is None else round(interval.high, 4),
+        data=f"{facts.part} part: {count['samples']} samples of {count['places']} places",
+        places=count["places"],
+        command=facts.command,
+    )
+
+
+def _sentence(facts: Facts) -> str:
+    names = [name for name, *_ in _tables(facts.recipe)]
+    parts = [f"{count['samples']} samples of {count['places']} places for {p}" for p, count in facts.counts.items()]
+    return f"{'; '.join(names)}. Split by place: {', '.join(parts)}."
+
+
+def _sources(facts: Facts) -> list[Source]:
+    made = []
+    for name, table in _tables(facts.recipe):
+        samples, places = facts.found.get(name, (None, None))
+        made.append(
+            Source(
+                name=name,
+                licence=str(table.get("licence", "none stated")),
+                citation=str(table.get("citation", "")),
+                samples=samples,
+                places=places,
+                dates=str(table.get("taken", "")),
+            )
         )
-        for name in METRICS
-    ]
-    error = round(facts.measured.calibration_error(), 4)
-    return [*scores, Score(metric="expected calibration error", value=error, data=whose, command=facts.command)]
+    return made
 
 
-def _said(interval: Interval) -> str:
-    if interval.low is None or interval.high is None:
-        return "too few places for an interval"
-    return f"95 % interval {interval.low:.3f} to {interval.high:.3f} by bootstrapping over places"
+def _tables(recipe: TrainingRecipe) -> list[tuple[str, Mapping[str, Any]]]:
+    """The [[source]] tables by name: that of the table, else of its folder."""
+    return [(str(t.get("name") or Path(str(t.get("folder", t.get("kind")))).name), t) for t in recipe.source]
 
 
-def _data(facts: Facts) -> str:
-    """One sentence a source: name, samples, places, licence, citation."""
-    said = []
-    for table in facts.recipe.source:
-        name = str(table.get("name") or Path(str(table.get("folder", table.get("kind")))).name)
-        about = [str(table.get("licence", "licence: none stated")), str(table.get("citation", ""))]
-        said.append(f"{name} ({'; '.join(text for text in about if text)})")
-    parts = ", ".join(f"{part}: {n['samples']} samples of {n['places']} places" for part, n in facts.counts.items())
-    return f"{'; '.join(said)}. Split by place: {parts}. Encoder: {facts.loaded}."
+def _architecture(rules: NetworkRules) -> str:
+    name = _NAMES.get(rules.architecture, rules.architecture)
+    said = name if rules.architecture == "csmask" else f"{name}, encoder {rules.encoder}"
+    if rules.architecture == "unet":
+        said += f", decoder of {', '.join(map(str, rules.decoder_channels))} channels"
+    pairs = [f"({a} - {b}) / ({a} + {b})" for a, b in rules.indices]
+    return said + (f", with {', '.join(pairs)} beside the bands" if pairs else "")
 
 
 def _more(facts: Facts) -> dict[str, Any]:
-    intervals = facts.measured.intervals(facts.threshold)
     return {
         "recipe": facts.recipe.model_dump(mode="json"),
-        "split": {"file": "split.json", "counts": {part: dict(n) for part, n in facts.counts.items()}},
+        "split": "split.json",
         "encoder": vars(facts.loaded),
-        "calibration": {
-            **vars(facts.calibration),
-            "expected_calibration_error": facts.measured.calibration_error(),
-        },
         "measured_on": facts.part,
-        "threshold": facts.threshold,
-        "intervals": {name: vars(interval) for name, interval in intervals.items()},
         "export": {"difference": facts.exported.difference, "windows": facts.exported.windows},
         "epochs": facts.epochs,
         "best_epoch": facts.best_epoch,
-        "seconds": facts.seconds,
-        "device": facts.device,
-        "command": facts.command,
     }

@@ -15,12 +15,15 @@ import onnx
 import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from talik_stac.errors import ModelError
 from talik_training.networks import Network
 
 OPSET = 17
+SMALLEST_HALVED = 16
+"""Tensors of fewer numbers stay float32."""
 TOLERANCE = 1e-4
 """Largest difference of probability between ONNX Runtime and torch."""
 
@@ -74,10 +77,30 @@ class Quantised:
     """Of its landform pixels with those of the float32 graph at the threshold."""
 
 
-def export(network: Network, calibration: Calibration, real: Windows, *, seed: int = 0) -> Exported:
-    """Export to ONNX and compare with torch on random and on real windows. Raises ModelError where they differ."""
+def round_weights(network: nn.Module) -> None:
+    """Round all weights to what float16 can hold, in place: what is measured afterwards is what is exported."""
+    with torch.no_grad():
+        for tensor in [*network.parameters(), *network.buffers()]:
+            if tensor.is_floating_point():
+                tensor.copy_(tensor.half().float())
+
+
+def export(
+    network: Network,
+    calibration: Calibration,
+    real: Windows,
+    *,
+    stored: Literal["float32", "float16"] = "float32",
+    seed: int = 0,
+) -> Exported:
+    """Export to ONNX and compare with torch on random and on real windows. Raises ModelError where they differ.
+
+    `stored` float16: for a network whose weights were rounded by `round_weights`.
+    """
     answering = Answering(network, calibration).cpu().eval()
     graph = _graph(answering, len(network.bands))
+    if stored == "float16":
+        graph = stored_in_half(graph)
     windows = [*_random_windows(len(network.bands), seed), *real]
     session = _session(graph)
     found = []
@@ -131,6 +154,26 @@ def _graph(answering: Answering, bands: int) -> bytes:
             dynamic_axes={"bands": free, "probability": free},
         )
     return out.getvalue()
+
+
+def stored_in_half(graph: bytes) -> bytes:
+    """The same graph with float32 weights kept as float16 and cast back: ONNX Runtime does so once, when it loads."""
+    model = onnx.load_from_string(graph)
+    casts, kept = [], []
+    for tensor in model.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        half = values.astype(np.float16) if values.dtype == np.float32 else None
+        # Scalars such as epsilon, and what was not rounded before, stay as they are.
+        if half is None or values.size < SMALLEST_HALVED or not np.array_equal(half.astype(np.float32), values):
+            kept.append(tensor)
+            continue
+        kept.append(numpy_helper.from_array(half, f"{tensor.name}.half"))
+        casts.append(helper.make_node("Cast", [f"{tensor.name}.half"], [tensor.name], to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.initializer[:], model.graph.node[:]
+    model.graph.initializer.extend(kept)
+    model.graph.node.extend(nodes)
+    return bytes(model.SerializeToString())
 
 
 def _random_windows(bands: int, seed: int) -> Iterator[NDArray[np.float32]]:

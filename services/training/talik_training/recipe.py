@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import tomllib
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,8 +15,9 @@ from talik_stac.errors import RecipeError
 from talik_training.augment import AugmentRules
 from talik_training.losses import LossRules
 from talik_training.networks import NetworkRules
+from talik_training.samples import Sample, load_samples, read_toml
 from talik_training.sources.base import in_one_line
-from talik_training.split import SplitRules
+from talik_training.split import SplitRules, split_by_place
 
 
 class ModelRules(BaseModel):
@@ -34,6 +36,9 @@ class ModelRules(BaseModel):
     halo_px: int = Field(default=64, ge=0)
     licence: str
     limits: str
+    stored: Literal["float32", "float16"] = "float32"
+    """How the weights lie in model.onnx. float16 halves the file; they are rounded before anything is measured, and the
+    arithmetic is float32 all the same."""
     scaling: dict[str, Scaling] | None = None
     """Mean and standard deviation of reflectance; measured on the training places if left out."""
 
@@ -87,15 +92,22 @@ class TrainingRecipe(BaseModel):
     training: TrainingRules = TrainingRules()
 
 
+def parted_samples(path: Path) -> Iterator[Sample]:
+    """The samples of a file of [[source]] tables; of a training recipe, each with the part that training gives it.
+
+    Raises RecipeError, ImageryError.
+    """
+    if "model" not in read_toml(path):
+        yield from load_samples(path)
+        return
+    samples = list(load_samples(path))
+    split = split_by_place(samples, load_recipe(path).split)
+    yield from (replace(sample, part=split.of_place[sample.group]) for sample in samples)
+
+
 def load_recipe(path: Path) -> TrainingRecipe:
     """Read and check a recipe. Raises RecipeError, one line with the value that is wrong."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"cannot read {path}: {error.strerror}; give a training recipe in TOML") from error
-    except ValueError as error:
-        raise RecipeError(f"{path} is not TOML: {error}") from error
-    try:
-        return TrainingRecipe.model_validate(table)
+        return TrainingRecipe.model_validate(read_toml(path))
     except ValidationError as error:
         raise RecipeError(f"{path}: {in_one_line(error)}") from error

@@ -37,6 +37,8 @@ class Sample:
     """Where the publisher of the data says which part it is of."""
     source: str = ""
     """Name of the data set, for the card."""
+    weight: int = 1
+    """How many times it counts in an epoch of training; scores count it once."""
 
     def __post_init__(self) -> None:
         shape = (len(self.bands), *self.label.shape)
@@ -82,7 +84,7 @@ def load_samples(path: Path) -> Iterator[Sample]:
     """
     from talik_training.sources import open_source
 
-    tables = _read_toml(path).get("source", [])
+    tables = read_toml(path).get("source", [])
     if not isinstance(tables, list) or not tables:
         raise RecipeError(f'{path}: no [[source]] table; give at least one, such as kind = "pairs"')
     for table in tables:
@@ -91,7 +93,8 @@ def load_samples(path: Path) -> Iterator[Sample]:
             yield replace(sample, label=np.where(sample.valid, sample.label, np.uint8(UNKNOWN)))
 
 
-def _read_toml(path: Path) -> dict[str, object]:
+def read_toml(path: Path) -> dict[str, object]:
+    """The tables of a file. Raises RecipeError."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

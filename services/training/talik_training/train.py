@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,9 +19,9 @@ from talik_inference.model import ModelCard, Scaling
 from talik_inference.predict import FULL
 from talik_stac.errors import ModelError
 from talik_training.batches import Batches
-from talik_training.card import Facts, write_model
+from talik_training.card import Facts, counted, write_model
 from talik_training.curves import Example, draw_curves, draw_examples
-from talik_training.export import Answering, Calibration, export
+from talik_training.export import Answering, Calibration, export, round_weights
 from talik_training.fitting import Fit, Limits, Watcher, probability_of
 from talik_training.loop_state import LoopState, read_checkpoint
 from talik_training.measured import Measured, Probability, Scaled, measure, windows_of
@@ -29,6 +29,7 @@ from talik_training.networks import Loaded, Network, build_network
 from talik_training.recipe import TrainingRecipe, load_recipe
 from talik_training.samples import Part, Sample, load_samples
 from talik_training.split import Split, split_by_place
+from talik_training.weather import WeatherRules, weathered
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -88,6 +89,19 @@ def train(request: TrainRequest, watcher: Watcher, say: Callable[[str], None]) -
     return Trained(card=card, folder=request.out, finished=finished, loaded=loaded, history=fit.state.history)
 
 
+def judged(validation: Sequence[Sample], recipe: TrainingRecipe) -> list[Sample]:
+    """What chooses the best epoch and the threshold: validation and, where training has weather, the same under it."""
+    rules = recipe.augment.weather
+    drawn = [_under(sample, rules, number) for number, sample in enumerate(validation)] if rules.any else []
+    return [*validation, *drawn]
+
+
+def _under(sample: Sample, rules: WeatherRules, number: int) -> Sample:
+    """The sample under simulated weather, the same each time."""
+    image, label = weathered(sample.image, sample.label, rules, np.random.default_rng(number))
+    return replace(sample, id=f"{sample.id}-simulated-weather", image=image, label=label)
+
+
 def measured_scaling(samples: Sequence[Sample]) -> dict[str, Scaling]:
     """Mean and standard deviation of each band over all valid pixels. Raises ModelError where there are none."""
     bands = samples[0].bands
@@ -135,7 +149,7 @@ def _start(request: TrainRequest, recipe: TrainingRecipe, data: _Data, watcher: 
     device = _device(request.device)
     torch.manual_seed(recipe.training.seed)
     network, loaded = build_network(recipe.network, data.scaling)
-    key = _key(recipe, data.samples)
+    key = key_of(recipe, data.samples)
     checkpoint = request.out / CHECKPOINT
     state = None if request.fresh else read_checkpoint(checkpoint, key=key)
     training = data.part("train")
@@ -143,7 +157,7 @@ def _start(request: TrainRequest, recipe: TrainingRecipe, data: _Data, watcher: 
         network=network,
         recipe=recipe,
         batches=Batches(samples=training, recipe=recipe, scaled=data.scaled, threads=request.threads),
-        validation=data.part("validation"),
+        validation=judged(data.part("validation"), recipe),
         state=state or LoopState(key=key),
         checkpoint=checkpoint,
         device=device,
@@ -168,7 +182,10 @@ def _finish(request: TrainRequest, fit: Fit, data: _Data, loaded: Loaded) -> Mod
         )
     network = fit.network
     network.load_state_dict(fit.state.best)
-    validation = data.part("validation")
+    stored = fit.recipe.model.stored
+    if stored == "float16":
+        round_weights(network)
+    validation = judged(data.part("validation"), fit.recipe)
     raw = measure(validation, probability_of(network, fit.device), data.scaled)
     calibration = fitted_calibration(raw) if fit.recipe.training.calibrate else Calibration()
     tested: Part = "test" if data.part("test") else "validation"
@@ -176,7 +193,7 @@ def _finish(request: TrainRequest, fit: Fit, data: _Data, loaded: Loaded) -> Mod
     threshold = measure(validation, answer, data.scaled).best_threshold()
     measured = measure(data.part(tested), answer, data.scaled)
     examples = _examples(data, tested, answer)
-    exported = export(network.cpu(), calibration, [data.scaled(e.image) for e in examples])
+    exported = export(network.cpu(), calibration, [data.scaled(e.image) for e in examples], stored=stored)
     draw_curves(fit.state.history, request.out / "curves.png", title=fit.recipe.model.title)
     draw_examples(examples, request.out / "examples.png", threshold=threshold)
     return write_model(
@@ -184,6 +201,7 @@ def _finish(request: TrainRequest, fit: Fit, data: _Data, loaded: Loaded) -> Mod
             recipe=fit.recipe,
             scaling=data.scaling,
             counts=data.split.counts(data.samples),
+            found=counted(data.samples),
             exported=exported,
             calibration=calibration,
             threshold=threshold,
@@ -230,11 +248,20 @@ def _examples(data: _Data, part: Part, answer: Probability) -> list[Example]:
     return made
 
 
-def _key(recipe: TrainingRecipe, samples: Sequence[Sample]) -> str:
-    """Digest of what decides the weights: the recipe and every sample's pixels and label."""
-    digest = hashlib.sha256(recipe.model_dump_json().encode())
+def key_of(recipe: TrainingRecipe, samples: Sequence[Sample]) -> str:
+    """Digest of what decides the weights: how they are learned, and every sample's pixels and label.
+
+    What only describes is not in it, so that a finished run given a better text writes a better card; nor are
+    defaults, so that a rule added to Talik later refuses no checkpoint.
+    """
+    deciding = {"split", "network", "augment", "loss", "training"}
+    rules = recipe.model_dump_json(
+        include={"model": {"bands", "scaling"}} | dict.fromkeys(deciding, True), exclude_defaults=True
+    )
+    digest = hashlib.sha256(rules.encode())
     for sample in samples:
-        digest.update(f"{sample.id} {sample.group} {sample.part}".encode())
+        counts = "" if sample.weight == 1 else f" x{sample.weight}"
+        digest.update(f"{sample.id} {sample.group} {sample.part}{counts}".encode())
         digest.update(sample.image.tobytes())
         digest.update(sample.label.tobytes())
     return digest.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 
 import numpy as np
@@ -43,6 +44,19 @@ def test_kappa_is_that_of_a_table_worked_out_by_hand() -> None:
     assert table.kappa == pytest.approx(0.4)
     # sqrt(0.7 x 0.3 / (50 x 0.5 x 0.5)) = sqrt(0.21 / 12.5)
     assert table.kappa_error == pytest.approx(0.12961, abs=1e-5)
+
+
+def test_kappa_of_three_answers_is_that_of_a_table_worked_out_by_hand() -> None:
+    # 20 objects, 14 alike: po = 0.7. Ann: 10, 6, 4; Bob: 11, 6, 3. pe = (110 + 36 + 12) / 400 = 0.395.
+    table = of([[8, 1, 1], [2, 4, 0], [1, 1, 2]])
+    assert table.percent == pytest.approx(70)
+    assert table.kappa == pytest.approx((0.7 - 0.395) / (1 - 0.395))
+    assert table.kappa_error == pytest.approx(math.sqrt(0.7 * 0.3 / (20 * 0.605**2)))
+
+
+@given(st.lists(st.integers(1, 9), min_size=3, max_size=3), st.lists(st.integers(1, 9), min_size=3, max_size=3))
+def test_kappa_is_zero_where_two_experts_answer_independently(a: list[int], b: list[int]) -> None:
+    assert of(np.outer(a, b).tolist()).kappa == pytest.approx(0, abs=1e-12)
 
 
 def test_kappa_is_one_where_all_is_alike_and_nothing_where_there_is_one_answer() -> None:

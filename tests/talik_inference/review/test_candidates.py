@@ -60,6 +60,16 @@ def test_the_value_is_the_weighted_mean_of_its_parts() -> None:
     assert again["value"] == pytest.approx(parts["value"])
 
 
+@pytest.mark.parametrize(("part", "order"), [("uncertainty", [1, 0, 2]), ("size", [2, 1, 0]), ("novelty", [0, 2, 1])])
+def test_each_part_alone_orders_by_itself(part: str, order: list[int]) -> None:
+    frame = frame_of([0.7, 0.5, 0.95], [100.0, 1000.0, 10_000.0])
+    known = np.array([box(0.1)], object)  # the second object; the third lies 0.1 degrees from it, the first further
+    frame.geometry = [box(0.4), box(0.1), box(0.2)]
+    weights = Weights(**{name: float(name == part) for name in ("uncertainty", "size", "novelty")})
+    value = inspection_value(frame, known, weights)["value"]
+    assert np.argsort(-value).tolist() == order
+
+
 def test_what_is_known_is_not_new_and_what_lies_far_from_it_is_worth_more() -> None:
     known = np.array([box(0)], object)
     kilometre = 1000 / METRES_PER_DEGREE

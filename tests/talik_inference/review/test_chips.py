@@ -17,7 +17,7 @@ from talik_inference.indexing import IndexOptions, index_files
 from talik_inference.review.chips import PANEL_PX, chosen_dates, shown_bands, view_of, write_strips
 from talik_inference.review.strips import CAPTION_PX, GAP_PX, OUTLINE, Frame, draw_strip, stretched
 from talik_inference.sidecar import Said
-from talik_stac.errors import ImageryError
+from talik_stac.errors import ImageryError, ReadError
 from talik_stac.scenes import Scene
 from talik_stac.store import Store, open_store
 from world import World
@@ -100,6 +100,38 @@ def test_an_object_beyond_the_imagery_is_told(store: Store, tmp_path: Path) -> N
     assert list(done.paths) == ["slump"]
 
 
+def test_a_scene_that_cannot_be_read_is_named_and_can_be_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(folder=tmp_path)
+    paths = {
+        day: world.add(f"s_{day}", ground(int(day[:4])), GRID, bands=("red", "green", "blue"), scale=1e-4)
+        for day in ("20170715", "20180701", "20180715")
+    }
+    store, slump = open_store(world.root), objects(one=lonlat(SLUMP), two=lonlat(SLUMP))
+    whole = write_strips(store, slump, "test", tmp_path / "whole")
+    assert (whole.left_out, caplog.records) == ((), [])
+    spoilt = paths["20180701"]
+    spoilt.write_bytes(spoilt.read_bytes()[:2000])
+    with pytest.raises(ReadError, match=r"scene s_20180701: cannot read .*s_20180701\.tif.*--skip-bad") as raised:
+        write_strips(store, slump, "test", tmp_path / "strips")
+    assert "\n" not in str(raised.value)
+    done = write_strips(store, slump, "test", tmp_path / "strips", skip_bad=True)
+    assert [each.scene_id for each in done.left_out] == ["s_20180701"]
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["scene s_20180701 is left out"]
+    before, after = panels(done.paths["two"], 2)
+    first, _, last = panels(whole.paths["two"], 3)
+    assert np.array_equal(before, first)
+    assert np.array_equal(after, last)
+    few = write_strips(store, slump, "test", tmp_path / "few", most_dates=2, skip_bad=True)
+    assert np.array_equal(panels(few.paths["one"], 2)[1], last), "another date stands for the year"
+    for path in paths.values():
+        path.write_bytes(b"")
+    none = write_strips(store, slump, "test", tmp_path / "none", skip_bad=True)
+    assert none.without == ("one", "two")
+    assert len(none.left_out) == 3
+
+
 def test_a_collection_without_colours_is_shown_in_what_it_has(tmp_path: Path) -> None:
     world = World(folder=tmp_path)
     world.add("s_20200715", ground(2020)[:2], GRID, scale=1e-4)
@@ -134,6 +166,31 @@ def test_a_large_object_is_shown_in_coarser_pixels(tmp_path: Path) -> None:
     assert small.shape == (48, 48)
     assert small.affine.a == 10
     assert (small.affine.c % 10, small.affine.f % 10) == (0, 0), "on the scene's own pixels"
+
+
+def test_the_dates_of_the_outlines_own_year_are_marked(store: Store, tmp_path: Path) -> None:
+    slump = objects(slump=lonlat(SLUMP))
+    plain = write_strips(store, slump, "test", tmp_path / "plain").paths["slump"]
+    marked = write_strips(store, slump, "test", tmp_path / "marked", year=2018).paths["slump"]
+    one, other = (np.asarray(Image.open(path)) for path in (plain, marked))
+    differ = np.nonzero((one != other).any(axis=-1))
+    left = GAP_PX + 3 * (PANEL_PX + GAP_PX)  # 2018 is the fourth of 2015-2019
+    assert differ[0].min() >= CAPTION_PX + PANEL_PX
+    assert left < differ[1].min() < differ[1].max() < left + PANEL_PX
+
+
+def test_specks_of_an_outline_do_not_hide_the_ground() -> None:
+    holes = [shapely.box(x, y, x + 1, y + 1) for x in range(6, 58, 2) for y in range(6, 58, 2)]
+    sieve = shapely.box(4, 4, 60, 60).difference(shapely.union_all(holes))
+    frame = Frame(date="2020-07-01", values=np.zeros((3, 64, 64), np.float32))
+
+    def drawn(outline: shapely.Geometry) -> NDArray[np.bool_]:
+        image = draw_strip([frame], outline, title="x", metres_per_px=10, panel_px=256)
+        found: NDArray[np.bool_] = (np.asarray(image) == OUTLINE).all(axis=-1)
+        return found
+
+    assert np.array_equal(drawn(sieve), drawn(shapely.box(4, 4, 60, 60)))
+    assert drawn(shapely.box(30, 30, 30.5, 30.5)).any(), "the outline itself is always drawn"
 
 
 def test_pixels_that_were_not_seen_are_grey_and_do_not_stretch() -> None:

@@ -97,6 +97,9 @@ def test_publishing_equals_what_was_confirmed(any_store: Store, tmp_path: Path) 
     assert set(frame["edition"]) == {done.edition.id}
     run = json.loads(any_store.get(f"{done.edition.prefix}/run.json"))
     assert run["review"]["initiated"] == {a: {"after": "2015-07-01", "before": "2016-08-01"}}
+    assert frame.loc[a, ["initiated_after", "initiated_before"]].tolist() == [after, before]
+    assert frame.loc[[c, "water-drawn"], ["initiated_after", "initiated_before"]].isna().all(axis=None)
+    assert done.edition.attributes == ("initiated_after", "initiated_before")
     assert run["review"]["rejected"] == [b]
     assert run["previous_edition"] == source.id
     assert set(run["review"]["decisions"]) == {a, b, c, d, "water-drawn"}
@@ -115,6 +118,27 @@ def test_publishing_the_same_decisions_twice_writes_nothing(any_store: Store, tm
     third = publish_confirmed(any_store, source.id)
     assert third.edition.id == "water-test-2021-v3"
     assert [each.id for each in list_editions(any_store)] == [f"water-test-2021-v{n}" for n in (1, 2, 3)]
+
+
+def test_an_inventory_has_days_of_initiation_only_where_an_expert_stated_one(
+    folder_store: Store, tmp_path: Path
+) -> None:
+    source = publish_polygons(folder_store, tmp_path / "a", [box(x / 10) for x in range(3)], year=2021)
+    a, b, c = ids_of(folder_store, source)
+    day = date(2016, 8, 31)
+    say(folder_store, source, {a: "confirmed", b: {"status": "rejected", "initiated_before": day}})
+    plain = publish_confirmed(folder_store, source.id, keep_candidates=True).edition
+    assert plain.attributes == ()
+    assert "talik:attributes" not in plain.item["properties"]
+    assert list(read_geo(folder_store, plain).columns) == list(read_geo(folder_store, source).columns)
+    say(folder_store, source, {a: {"status": "confirmed", "initiated_before": day}}, minutes=1)
+    dated = publish_confirmed(folder_store, source.id, keep_candidates=True).edition
+    rows = read_geo(folder_store, dated).set_index("id")
+    assert rows["initiated_before"].to_dict() == {a: day, c: None}
+    assert rows["initiated_after"].isna().all()
+    say(folder_store, dated, {c: "confirmed"}, minutes=2)
+    again = read_geo(folder_store, publish_confirmed(folder_store, dated.id).edition).set_index("id")
+    assert again["initiated_before"].to_dict() == {a: day, c: None}, "a word carries its day along"
 
 
 def test_what_nobody_decided_is_kept_where_asked_for(folder_store: Store, tmp_path: Path) -> None:
@@ -166,7 +190,8 @@ def test_decisions_hold_for_a_new_map_of_the_same_season(folder_store: Store, tm
 def test_everything_else_reads_a_confirmed_edition(folder_store: Store, tmp_path: Path) -> None:
     source = publish_polygons(folder_store, tmp_path / "a", [box(0), box(0.1)], year=2021)
     a, b = ids_of(folder_store, source)
-    say(folder_store, source, {a: "confirmed", b: "rejected", "water-drawn": box(0.5)})
+    dated = {"status": "confirmed", "initiated_after": date(2015, 7, 1), "initiated_before": date(2016, 8, 31)}
+    say(folder_store, source, {a: dated, b: "rejected", "water-drawn": box(0.5)})
     edition = publish_confirmed(folder_store, source.id).edition
     changes = diff(folder_store, source.id, edition.id)
     assert sorted(changes.table["change"]) == ["gone", "new", "unchanged"]

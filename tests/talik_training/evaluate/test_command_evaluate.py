@@ -11,7 +11,10 @@ import rasterio
 from rasterio.transform import from_origin
 from typer.testing import CliRunner
 
+from talik_inference.model import Source, load_model
 from talik_stac.errors import TalikError
+from talik_stac.store import open_store
+from talik_training.card import EVALUATED
 from talik_training.commands.evaluate import app
 from tiny_models import always_one
 
@@ -89,6 +92,34 @@ def test_claims_that_contradict_are_said_and_kept(data: Path) -> None:
     assert "Somebody 2020" in document["warnings"][0]
 
 
+def test_scores_go_into_the_card_with_the_baseline_and_once(data: Path) -> None:
+    one = always_one(data / "one")
+    words = ("--data", data, "--out", data / "out", "--draws", "100", "--store", data / "store", "--card")
+    assert f"{one}/card.json" in run(one, *words, "--called", "simulated ponds")
+    run(one, *words, "--called", "simulated ponds")
+    run(one, *words)
+    card = load_model(one, open_store(str(data / "store"))).card
+    figures = json.loads((data / "out" / "evaluation.json").read_text())["models"][0]["figures"]
+    ours = {(score.metric, score.data): score for score in card.scores}
+    assert len(ours) == len(card.scores)
+    assert {of for _, of in ours} == {"simulated ponds", "pairs"}
+    for name, metric in (("pixel.iou", "pixel IoU"), ("pixel.recall", "pixel recall")):
+        score = ours[metric, "simulated ponds"]
+        stated = {"value": score.value, "low": score.low, "high": score.high}
+        assert stated == pytest.approx(figures[name], abs=5e-5)
+        assert score.places == 3
+        assert score.command.startswith(EVALUATED)
+    theirs = {(score.metric, score.data): score for score in card.baseline}
+    assert (theirs["pixel IoU", "pairs"].value, theirs["pixel IoU", "pairs"].of) == (1.0, "ndwi@1")
+
+
+def test_data_that_a_model_learned_from_is_not_passed_off_as_a_test(data: Path) -> None:
+    learned = always_one(data / "one", sources=(Source(name="pairs", licence="CC0"),))
+    run(learned, "--data", data, "--out", data / "out", "--draws", "100", "--store", data / "store", "--card")
+    card = load_model(learned, open_store(str(data / "store"))).card
+    assert {score.data for score in card.scores} == {"pairs (the model learned from part of it)"}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -97,6 +128,7 @@ def test_claims_that_contradict_are_said_and_kept(data: Path) -> None:
         (("ndwi@1", "--data", "nowhere.toml"), "cannot read"),
         (("ndwi@1", "--data", "data.toml", "--part", "rest"), "--part 'rest'"),
         (("ndwi@1", "--data", "data.toml", "--part", "test"), "no labelled samples"),
+        (("ndwi@1", "--data", "data.toml", "--card"), "ndwi@1 is none; give the folder of a model"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_one_line(

@@ -14,7 +14,7 @@ from talik_api.features.query import Cursor
 from talik_api.features.sorting import cursor_behind_row, read_sorted, sorted_rows
 from talik_api.service import Service
 from talik_stac.editions import Edition
-from talik_stac.inventory import INVENTORY_SCHEMA
+from talik_stac.inventory import schema_with
 
 SLICE = 5_000
 """Rows of a table on its way out."""
@@ -42,7 +42,7 @@ def answer(service: Service, layer: Layer, question: Question) -> Found:
     at = question.cursor.at if question.cursor else last_published(layer)
     parts = select.find(service, layer, question.query)
     matched = select.count(parts)
-    schema = pa.schema([INVENTORY_SCHEMA.field(name) for name in question.columns])
+    schema = pa.schema([schema_with(layer.attributes).field(name) for name in question.columns])
     if question.query.sort:
         return _sorted(layer, question, parts, at, schema)
     taken, more = select.page(select.after(parts, question.cursor), question.limit)
@@ -65,7 +65,7 @@ def find_object(service: Service, layer: Layer, feature_id: str) -> tuple[Editio
         for group in range(len(reader.groups.rows)):
             place = reader.read(group, ["id"], keep=False)["id"].index(object_id).as_py()
             if place >= 0:
-                return edition, reader.read(group, INVENTORY_SCHEMA.names).slice(place, 1)
+                return edition, reader.read(group, schema_with(layer.attributes).names).slice(place, 1)
     return None
 
 

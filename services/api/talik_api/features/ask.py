@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from talik_api.cql import Filter, parse_filter
 from talik_api.crs import CRS84, SUPPORTED, checked_crs
+from talik_api.features.layers import Layer
 from talik_api.features.place import Place, place_of_bbox, place_of_geometry
 from talik_api.features.query import MAX_SORTED, SORTABLE, Cursor, Query, parse_sortby
 from talik_api.features.queryables import QUERYABLES
@@ -18,12 +19,13 @@ from talik_api.problems import Problem
 from talik_api.settings import ApiSettings
 from talik_api.times import parse_span
 from talik_stac.aoi import parse_aoi
-from talik_stac.inventory import INVENTORY_SCHEMA
+from talik_stac.inventory import ATTRIBUTES, schema_with
 
 DEFAULT_LIMIT = 1000
 MAX_LIMIT = 10_000_000
 """Larger limits are taken for this one, as OGC API Features allows."""
-PROPERTIES = tuple(field.name for field in INVENTORY_SCHEMA if field.name not in ("id", "geometry"))
+_EVERY = schema_with(ATTRIBUTES.names).names
+PROPERTIES = tuple(name for name in _EVERY if name not in ("id", "geometry"))
 
 
 FilterLang = Literal["cql2-text", "cql2-json"]
@@ -62,6 +64,19 @@ class Question:
     limit: int | None
     """None: every match."""
     cursor: Cursor | None
+    named: frozenset[str] = frozenset()
+    """Every column that the client wrote."""
+
+    def of(self, layer: Layer) -> Question:
+        """The question put to a collection, which lacks some attributes. Raises Problem 400 where one was named."""
+        lacking = set(ATTRIBUTES.names) - set(layer.attributes)
+        if unknown := sorted(self.named & lacking):
+            raise Problem(
+                400,
+                "There is no such property",
+                f"collection '{layer.id}' has no property {', '.join(unknown)}; see its queryables",
+            )
+        return replace(self, columns=tuple(name for name in self.columns if name not in lacking))
 
 
 def understand(asked: Asked, settings: ApiSettings, *, whole: bool) -> Question:
@@ -76,9 +91,12 @@ def understand(asked: Asked, settings: ApiSettings, *, whole: bool) -> Question:
         filter=_filter(asked),
         sort=sort,
     )
+    chosen = _columns(asked.properties)
+    written = {key.column for key in sort} | (query.filter.columns if query.filter else set())
     return Question(
         query=query,
-        columns=_columns(asked.properties),
+        columns=chosen,
+        named=frozenset(written if asked.properties is None else written | set(chosen)),
         crs=checked_crs(asked.crs, "crs"),
         limit=limit,
         cursor=None if asked.token is None else Cursor.parse(asked.token, values=len(sort)),
@@ -129,7 +147,7 @@ def _filter(asked: Asked) -> Filter | None:
 
 def _columns(properties: str | list[str] | None) -> tuple[str, ...]:
     if properties is None:
-        return tuple(field.name for field in INVENTORY_SCHEMA)
+        return tuple(_EVERY)
     names = properties.split(",") if isinstance(properties, str) else properties
     wanted = {name.strip() for name in names if name.strip()}
     unknown = sorted(wanted - {*PROPERTIES, "id", "geometry"})
@@ -140,7 +158,7 @@ def _columns(properties: str | list[str] | None) -> tuple[str, ...]:
             f"properties={','.join(unknown)[:200]}; expected some of: {', '.join(PROPERTIES)}",
         )
     wanted |= {"id", "geometry"}
-    return tuple(field.name for field in INVENTORY_SCHEMA if field.name in wanted)
+    return tuple(name for name in _EVERY if name in wanted)
 
 
 def of_parameters(given: Mapping[str, Any]) -> Asked:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from talik_api.problems import Problem
 from talik_stac.editions import Edition
+from talik_stac.inventory import ATTRIBUTES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +20,12 @@ class Layer:
     """Where its features lie, in the order in which they are listed."""
     qualified: bool
     """Feature ids are '<edition>:<object>', since an object keeps its id from edition to edition."""
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Columns that some of the editions have beyond those of all, in the order of the table."""
+        held = {name for edition in self.editions for name in edition.attributes}
+        return tuple(name for name in ATTRIBUTES.names if name in held)
 
     def feature_id(self, edition: Edition, object_id: str) -> str:
         """The id of an object in this collection."""

@@ -12,11 +12,11 @@ from talik_api.cql import Filter
 from talik_api.features.place import Place
 from talik_api.problems import Problem
 from talik_api.times import Span
-from talik_stac.inventory import INVENTORY_SCHEMA
+from talik_stac.inventory import ATTRIBUTES, schema_with
 
 MAX_SORTED = 10_000
 """Features of a sorted answer: they are held in memory. The next page goes on."""
-SORTABLE = tuple(field.name for field in INVENTORY_SCHEMA if field.name not in ("geometry", "scenes"))
+SORTABLE = tuple(name for name in schema_with(ATTRIBUTES.names).names if name not in ("geometry", "scenes"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any
 
 import pyarrow as pa
 
-from talik_api.cql import Queryable
-from talik_stac.inventory import INVENTORY_SCHEMA
+from talik_api.cql import Kind, Queryable
+from talik_api.features.layers import Layer
+from talik_stac.inventory import ATTRIBUTES, schema_with
 
-Kind = Literal["number", "integer", "text", "boolean", "time", "list", "geometry"]
 STATUSES = ("candidate", "confirmed", "rejected", "edited")
 JSON_TYPES: dict[str, dict[str, Any]] = {
     "number": {"type": "number"},
@@ -17,25 +18,27 @@ JSON_TYPES: dict[str, dict[str, Any]] = {
     "text": {"type": "string"},
     "boolean": {"type": "boolean"},
     "time": {"type": "string", "format": "date-time"},
+    "date": {"type": "string", "format": "date"},
     "list": {"type": "array", "items": {"type": "string"}},
     "geometry": {"format": "geometry-any"},
 }
 """The JSON Schema of each kind of queryable."""
 
+_KINDS: dict[Kind, Callable[[pa.DataType], bool]] = {
+    "boolean": pa.types.is_boolean,
+    "integer": pa.types.is_integer,
+    "number": pa.types.is_floating,
+    "time": pa.types.is_timestamp,
+    "date": pa.types.is_date,
+    "list": pa.types.is_list,
+}
+"""The kinds that a column's type decides; any other is a text."""
+
 
 def _kind(field: pa.Field) -> Kind:
     if field.name == "geometry":
         return "geometry"
-    kind = field.type
-    if pa.types.is_boolean(kind):
-        return "boolean"
-    if pa.types.is_integer(kind):
-        return "integer"
-    if pa.types.is_floating(kind):
-        return "number"
-    if pa.types.is_timestamp(kind):
-        return "time"
-    return "list" if pa.types.is_list(kind) else "text"
+    return next((kind for kind, is_kind in _KINDS.items() if is_kind(field.type)), "text")
 
 
 def _queryable(field: pa.Field) -> Queryable:
@@ -50,18 +53,23 @@ def _queryable(field: pa.Field) -> Queryable:
     )
 
 
-QUERYABLES = {field.name: _queryable(field) for field in INVENTORY_SCHEMA}
-"""Name -> queryable, in the order of the table."""
+QUERYABLES = {field.name: _queryable(field) for field in schema_with(ATTRIBUTES.names)}
+"""Name -> queryable, in the order of the table; with the attributes that only some collections have."""
 
 
-def json_schema(title: str, address: str, *, returned: bool) -> dict[str, Any]:
-    """JSON Schema 2020-12 of the queryables, or (`returned`) of the properties of a feature."""
+def queryables_of(layer: Layer) -> dict[str, Queryable]:
+    """The queryables that a collection has."""
+    return {name: QUERYABLES[name] for name in schema_with(layer.attributes).names}
+
+
+def json_schema(layer: Layer, address: str, *, returned: bool) -> dict[str, Any]:
+    """JSON Schema 2020-12 of the queryables of a collection, or (`returned`) of the properties of its features."""
     document: dict[str, Any] = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": address,
         "type": "object",
-        "title": title,
-        "properties": {name: _described(each, returned=returned) for name, each in QUERYABLES.items()},
+        "title": layer.title,
+        "properties": {name: _described(each, returned=returned) for name, each in queryables_of(layer).items()},
     }
     if not returned:
         document["additionalProperties"] = False

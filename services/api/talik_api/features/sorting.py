@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
@@ -103,6 +103,8 @@ def _scalar(value: Any, kind: pa.DataType, key: SortKey | None) -> pa.Scalar:
     try:
         if pa.types.is_timestamp(kind):
             return pa.scalar(datetime.fromisoformat(value), kind)
+        if pa.types.is_date(kind):
+            return pa.scalar(date.fromisoformat(value), kind)
         return pa.scalar(value, kind)
     except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError) as error:
         named = f" of {key.column}" if key else ""
@@ -110,4 +112,4 @@ def _scalar(value: Any, kind: pa.DataType, key: SortKey | None) -> pa.Scalar:
 
 
 def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime) else value
+    return value.isoformat() if isinstance(value, date) else value  # a datetime is a date, too

@@ -43,7 +43,7 @@ class Answer:
     """Features to be written once: the tables are used up. Raises FormatError for what cannot be written."""
 
     schema: pa.Schema
-    """Columns of INVENTORY_SCHEMA, any subset that holds `id` and `geometry` (WKB, lon/lat)."""
+    """Columns of INVENTORY_SCHEMA and of ATTRIBUTES, any subset that holds `id` and `geometry` (WKB, lon/lat)."""
     tables: Iterator[pa.Table]
     """Slices with the columns of `schema`, at most 20,000 rows each; one at a time is held."""
     crs: CRS | str = CRS84

@@ -23,6 +23,11 @@ _DOI_PREFIX = re.compile(r"10\.\d{4,9}", re.ASCII)
 _SHA256_MULTIHASH = "1220"
 _GCMD_KEYWORDS = {
     "water": "EARTH SCIENCE > TERRESTRIAL HYDROSPHERE > SURFACE WATER > SURFACE WATER FEATURES > LAKES/RESERVOIRS",
+    "glacial_lake": (
+        "EARTH SCIENCE > TERRESTRIAL HYDROSPHERE > SURFACE WATER > SURFACE WATER FEATURES > LAKES/RESERVOIRS"
+    ),
+    "thaw_slump": "EARTH SCIENCE > CRYOSPHERE > FROZEN GROUND > PERMAFROST",
+    "ice_fracture": "EARTH SCIENCE > CRYOSPHERE > GLACIERS/ICE SHEETS",
 }
 """By landform; one that is not here gets free keywords only."""
 _LICENCE_URLS = {
@@ -204,7 +209,7 @@ def record_of(edition: Edition, run: Mapping[str, Any], *, base_url: str, publis
         lineage=lineage_of(edition, run),
         technique=str(run.get("model", {}).get("title") or properties["talik:model"]),
         files=tuple(_file(asset, _landing(base_url, edition.id)) for asset in edition.item["assets"].values()),
-        columns=_columns(),
+        columns=_columns(edition),
         url=_landing(base_url, edition.id),
         doi=_doi(publisher, edition.id),
         predecessor=_related(before, base_url, publisher),
@@ -278,10 +283,10 @@ def _file(asset: Mapping[str, Any], landing: str) -> FileRecord:
     )
 
 
-def _columns() -> tuple[Column, ...]:
-    from talik_stac.inventory import BBOX_FIELD, INVENTORY_SCHEMA
+def _columns(edition: Edition) -> tuple[Column, ...]:
+    from talik_stac.inventory import BBOX_FIELD, schema_with
 
-    described = [(field.name, field.metadata or {}) for field in (*INVENTORY_SCHEMA, BBOX_FIELD)]
+    described = [(field.name, field.metadata or {}) for field in (*schema_with(edition.attributes), BBOX_FIELD)]
     return tuple(
         Column(
             name=name,

@@ -9,7 +9,7 @@ from fastapi import Request
 from starlette.responses import Response
 
 from talik_api.features.layers import Layer
-from talik_api.features.queryables import QUERYABLES
+from talik_api.features.queryables import queryables_of
 from talik_api.pages.glance import is_simulated, runs_of, sketches_of
 from talik_api.pages.render import part, render
 from talik_api.pages.world import Spot, world_map
@@ -44,7 +44,7 @@ def collection_page(service: Service, request: Request, layer: Layer, document: 
         document=document,
         editions=editions,
         files=[each for each in document["links"] if each["rel"] == "items"],
-        columns=list(QUERYABLES.values()),
+        columns=list(queryables_of(layer).values()),
         world=world_map(spots),
         sketch=sketches_of(service, request, newest).get(newest[0].id) if newest else None,
         simulated=any(is_simulated(each, runs.get(each.id, {})) for each in newest),

@@ -10,7 +10,7 @@ from talik_api.cql import parse_filter
 from talik_api.features import select
 from talik_api.features.answer import layer_of
 from talik_api.features.query import Query
-from talik_api.features.queryables import QUERYABLES
+from talik_api.features.queryables import queryables_of
 from talik_api.processes.inputs import SummariseInputs, place_of
 from talik_api.service import Service
 from talik_api.times import parse_span
@@ -29,7 +29,7 @@ def summarise(service: Service, inputs: SummariseInputs) -> dict[str, Any]:
     query = Query(
         place=place_of(service, inputs.area),
         during=parse_span(inputs.datetime) if inputs.datetime else None,
-        filter=parse_filter(inputs.filter, language=language, queryables=QUERYABLES)  # type: ignore[arg-type]
+        filter=parse_filter(inputs.filter, language=language, queryables=queryables_of(layer))  # type: ignore[arg-type]
         if inputs.filter
         else None,
     )

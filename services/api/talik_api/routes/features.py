@@ -127,7 +127,7 @@ def item(
             404, "Not found", f"collection '{layer.id}' has no feature '{feature[:100]}'; ids are those of its items"
         )
     edition, row = found
-    tag = tag_of(edition.id, edition.configuration, layer.id, feature, wanted, form.name)
+    tag = tag_of(edition.id, edition.configuration, layer.id, feature, wanted, form.name, *layer.attributes)
     if unchanged(request, tag):
         return Response(status_code=304, headers={"ETag": tag})
     base = f"{service.base_url(request)}/collections/{layer.id}"
@@ -161,6 +161,7 @@ def _answered(service: Service, request: Request, collection: str, asked: Asked,
     form = format_for(f, request.headers.get("accept"), _offered())
     question = understand(asked, service.settings, whole=form.name not in ("geojson", "html"))
     layer = layer_of(service, collection, question.cursor)
+    question = question.of(layer)
     tag = tag_of([(e.id, e.configuration) for e in layer.editions], asked.model_dump(), str(request.url), form.name)
     if unchanged(request, tag):
         return Response(status_code=304, headers={"ETag": tag})

@@ -143,7 +143,7 @@ def sortables(request: Request, service: Served, name: CollectionId) -> Response
     """What answers may be sorted by, as JSON Schema."""
     layer = layer_of(service, name)
     address = f"{service.base_url(request)}/collections/{layer.id}/sortables"
-    document = json_schema(layer.title, address, returned=False)
+    document = json_schema(layer, address, returned=False)
     document["properties"] = {key: value for key, value in document["properties"].items() if key in SORTABLE}
     return _json(document, SCHEMA)
 
@@ -151,7 +151,7 @@ def sortables(request: Request, service: Served, name: CollectionId) -> Response
 def _schema(request: Request, service: Service, name: str, kind: str, *, returned: bool) -> Response:
     layer = layer_of(service, name)
     address = f"{service.base_url(request)}/collections/{layer.id}/{kind}"
-    return _json(json_schema(layer.title, address, returned=returned), SCHEMA)
+    return _json(json_schema(layer, address, returned=returned), SCHEMA)
 
 
 def _document(base: str, layer: Layer, *, listed: bool) -> dict[str, Any]:

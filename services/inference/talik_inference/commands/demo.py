@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from talik_inference.demo import Demo, run_demo
+from talik_stac.landforms import recipe_for
 
 app = typer.Typer(help="Map a simulated permafrost lowland over three years and score it against its truth.")
 console = Console(stderr=True)
@@ -39,7 +40,8 @@ def demo(
 
 def _print(made: Demo, folder: Path) -> None:
     out = Console(width=110, soft_wrap=True)
-    table = Table(title="Water in a SIMULATED lowland, mapped by NDWI > 0, against the simulation's truth")
+    model = recipe_for("water").model
+    table = Table(title=f"Water in a SIMULATED lowland, mapped by {model}, against the simulation's truth")
     for column in ("year", "objects", "area km2", "object F1", "pixel F1", "pixel IoU", "seen", "s", "peak MB"):
         table.add_column(column, justify="right")
     for score in made.years:

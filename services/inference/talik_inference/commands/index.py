@@ -28,8 +28,8 @@ def index(  # noqa: PLR0913, PLR0917  (the options of a command)
     bands: Annotated[
         list[str] | None,
         typer.Option(
-            help="One role for each band of a file, such as R,G,B,NIR or red,green,-,scl ('-': not used). Once for "
-            "each date where a file stacks several."
+            help="One role for each band of a file, such as R,G,B,NIR, vv,vh, grey or red,green,-,scl ('-': not "
+            "used). Once for each date where a file stacks several."
         ),
     ] = None,
     moments: Annotated[

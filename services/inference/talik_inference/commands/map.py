@@ -19,7 +19,8 @@ from talik_inference.search import Imagery
 from talik_inference.season import parse_season
 from talik_stac.aoi import AreaOfInterest
 from talik_stac.areas import area_of_collection, resolve_area
-from talik_stac.landforms import Recipe, recipe_for
+from talik_stac.errors import RecipeError
+from talik_stac.landforms import RECIPES, Recipe, recipe_for
 from talik_stac.settings import Settings
 from talik_stac.store import Store, open_store
 
@@ -29,7 +30,7 @@ console = Console(stderr=True)
 
 @app.command()
 def map_(  # noqa: PLR0913, PLR0917 - one parameter an option
-    landform: Annotated[str, typer.Option(help="What to map: water.")],
+    landform: Annotated[str, typer.Option(help=f"What to map: {', '.join(RECIPES)}.")],
     season: Annotated[str, typer.Option(help="A year (2014: the recipe's months) or START/END days.")],
     collection: Annotated[str, typer.Option(help="Collection of the store's index, or of the API at --catalog.")],
     aoi: Annotated[
@@ -44,6 +45,13 @@ def map_(  # noqa: PLR0913, PLR0917 - one parameter an option
     composite: Annotated[str | None, typer.Option(help="best or median.")] = None,
     max_cloud: Annotated[float | None, typer.Option(help="Cloudiest scene read, percent.")] = None,
     resolution: Annotated[float | None, typer.Option(help="Pixel size in m; the imagery's own if left out.")] = None,
+    despeckle: Annotated[
+        str | None,
+        typer.Option(help="Filter the speckle of radar: ppb, or ppb,looks=4.4,search_px=10,patch_px=3,rounds=1."),
+    ] = None,
+    no_despeckle: Annotated[
+        bool, typer.Option("--no-despeckle", help="No speckle filter, whatever the recipe says.")
+    ] = False,
     run_on: Annotated[
         str, typer.Option("--executor", help="threads, processes, dask or dask=tcp://host:port.")
     ] = "threads",
@@ -66,7 +74,10 @@ def map_(  # noqa: PLR0913, PLR0917 - one parameter an option
         composite=composite,
         max_cloud_percent=max_cloud,
         resolution_m=resolution,
+        despeckle=None if despeckle is None else _step(despeckle),
     )
+    if no_despeckle:
+        recipe = _without_despeckling(recipe, despeckle)
     request = MapRequest(
         store_root=opened.root,
         aoi=_area(opened, settings, aoi, name, collection, catalog),
@@ -92,14 +103,30 @@ def _recipe(recipe: Recipe, **changes: object) -> Recipe:
     """The recipe with the options that were given; validated as a recipe file would be."""
     from pydantic import ValidationError
 
-    from talik_stac.errors import RecipeError
-
     given = {key: value for key, value in changes.items() if value is not None}
     try:
-        return Recipe.model_validate({**recipe.model_dump(), **given})
+        return recipe.changed(given)
     except ValidationError as error:
         first = error.errors()[0]
         raise RecipeError(f"{'.'.join(map(str, first['loc']))} = {first['input']!r}: {first['msg']}") from error
+
+
+def _step(text: str) -> dict[str, str]:
+    """`ppb,looks=4` -> the fields of a Despeckle, as text. Raises RecipeError."""
+    method, *pairs = (part.strip() for part in text.split(","))
+    fields = {"method": method}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise RecipeError(f"--despeckle '{text}': '{pair}' is not NAME=VALUE; write ppb,looks=4.4")
+        fields[name] = value
+    return fields
+
+
+def _without_despeckling(recipe: Recipe, asked: str | None) -> Recipe:
+    if asked is not None:
+        raise RecipeError(f"--despeckle {asked} and --no-despeckle contradict each other; give one of them")
+    return recipe.model_copy(update={"despeckle": None})
 
 
 def _area(
@@ -128,6 +155,8 @@ def _print_plan(prepared: Prepared, expected: Estimate) -> None:
         out.print(f"grid: {zone.lattice.crs}, pixel {zone.lattice.resolution:g}")
     out.print(f"area: {request.aoi.name}, {request.aoi.area_km2:,.1f} km2")
     out.print(f"model: {prepared.model.card.reference}, window {plan.windows.window_px} px")
+    if request.recipe.despeckle is not None:
+        out.print(f"despeckling: {request.recipe.despeckle!r}")
     out.print(f"blocks: {len(plan.blocks)}, pixels: {plan.pixels / 1e6:,.1f} million")
     out.print(f"expected time: {_duration(expected.seconds)} (model timed on one window here)")
     out.print(f"expected memory: {expected.memory_mb:,.0f} MB")

@@ -83,6 +83,7 @@ def chips(  # noqa: PLR0913, PLR0917 - one parameter an option
     dates: Annotated[int, typer.Option(min=2, help="The most dates in a strip; of more, one a year, evenly.")] = 8,
     reviewer: Annotated[str | None, typer.Option(help="Leave out only what this expert decided.")] = None,
     all_: Annotated[bool, typer.Option("--all", help="What is decided, too.")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Go on without scenes that cannot be read.")] = False,
     store: StoreOption = None,
 ) -> None:
     """Write time-lapse strips: one image a date, outline, scale bar; folder/OBJECT.png and index.html."""
@@ -93,10 +94,12 @@ def chips(  # noqa: PLR0913, PLR0917 - one parameter an option
     shown = ordered(opened, edition, reviewer=reviewer, decided_too=all_).head(top)
     folder = out or Path(f"{edition}-chips")
     imagery, year = collection or _collection(opened, edition), load_edition(opened, edition).season_start.year
-    done = write_strips(opened, shown, imagery, folder, most_dates=dates, year=year)
+    done = write_strips(opened, shown, imagery, folder, most_dates=dates, year=year, skip_bad=skip_bad)
     typer.echo(f"{len(done.paths)} strips: {folder / 'index.html'}")
     if done.without:
         typer.echo(f"no imagery there: {', '.join(done.without)}")
+    if done.left_out:
+        typer.echo(f"left out, cannot be read: {', '.join(each.scene_id for each in done.left_out)}")
 
 
 @app.command("export")

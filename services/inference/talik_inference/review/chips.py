@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from logging import getLogger
 from pathlib import Path
 
 import geopandas
@@ -18,13 +20,16 @@ from shapely.geometry.base import BaseGeometry
 from talik_inference.chips import time_stack
 from talik_inference.region import from_lonlat
 from talik_inference.review.strips import Frame, draw_strip
-from talik_stac.errors import ImageryError
+from talik_stac.errors import ImageryError, ReadError
 from talik_stac.imagery import read_items, scenes_from_index
 from talik_stac.scenes import Scene
 from talik_stac.store import Store
 
+_log = getLogger(__name__)
+
 PANEL_PX = 256
 """Side of one image of a strip, and the most pixels of imagery that it shows."""
+OWN_YEAR = ", year of the outline"
 MARGIN = 1.0
 """Ground shown on each side of an object, as a share of its larger side."""
 SMALLEST_PX = 48
@@ -41,6 +46,8 @@ class Strips:
     """By object id."""
     without: tuple[str, ...]
     """Objects that no scene of the collection shows."""
+    left_out: tuple[ReadError, ...]
+    """Of each scene that was left out, why it cannot be read (only with `skip_bad`)."""
 
 
 def write_strips(
@@ -51,30 +58,48 @@ def write_strips(
     *,
     most_dates: int = 8,
     year: int | None = None,
-    report: Callable[[int, int], None] = lambda _done, _of: None,
+    skip_bad: bool = False,
 ) -> Strips:
     """Write a PNG strip for each object of `frame` (id, geometry; lon/lat) as folder/<id>.png, and an index.html.
 
     Where there are more dates than `most_dates`, each year is shown by its clearest date, and of the years as many as
-    fit, evenly from the first to the last, with `year` (the inventory's) among them. Raises ImageryError.
+    fit, evenly from the first to the last, with `year` (the inventory's) among them. Raises ImageryError, and ReadError
+    for a file that cannot be read; with `skip_bad` its scene is left out, and another date of the year takes its place.
     """
     folder.mkdir(parents=True, exist_ok=True)
     scenes = scenes_from_index(store, collection, bands=sorted(set(bands := shown_bands(store, collection))))
     tree = shapely.STRtree([scene.footprint for scene in scenes])
-    paths, without = {}, []
+    paths, without, bad = {}, [], dict[str, ReadError]()
     ids, polygons = frame["id"].tolist(), frame.geometry.tolist()
-    for number, (name, polygon) in enumerate(zip(ids, polygons, strict=True), start=1):
+    for name, polygon in zip(ids, polygons, strict=True):
         here = [scenes[i] for i in sorted(tree.query(polygon, predicate="intersects"))]
-        dates = chosen_dates(here, most_dates, year)
-        image = strip(dates, bands, polygon, title=name) if here else None
+        draw = partial(strip, bands=bands, polygon=polygon, title=name, year=year)
+        image = _drawn(here, lambda scenes: chosen_dates(scenes, most_dates, year), draw, bad if skip_bad else None)
         if image is None:
             without.append(name)
         else:
             paths[name] = folder / f"{name}.png"
             image.save(paths[name])
-        report(number, len(frame))
     _write_index(folder, paths)
-    return Strips(paths=paths, without=tuple(without))
+    return Strips(paths=paths, without=tuple(without), left_out=tuple(bad.values()))
+
+
+def _drawn(
+    here: Sequence[Scene],
+    choose: Callable[[list[Scene]], list[list[Scene]]],
+    draw: Callable[[list[list[Scene]]], Image.Image | None],
+    bad: dict[str, ReadError] | None,
+) -> Image.Image | None:
+    """Draw the scenes of an object, and again without those that cannot be read, which `bad` takes up (None: raise)."""
+    while scenes := [scene for scene in here if scene.id not in (bad or {})]:
+        try:
+            return draw(choose(scenes))
+        except ReadError as error:
+            if bad is None or error.scene_id in bad:
+                raise
+            _log.warning("scene %s is left out: cannot read %s: %s", error.scene_id, error.href, error.reason)
+            bad[error.scene_id] = error
+    return None
 
 
 def shown_bands(store: Store, collection: str) -> tuple[str, ...]:
@@ -92,9 +117,17 @@ def shown_bands(store: Store, collection: str) -> tuple[str, ...]:
 
 
 def strip(
-    dates: Sequence[Sequence[Scene]], bands: Sequence[str], polygon: BaseGeometry, *, title: str
+    dates: Sequence[Sequence[Scene]],
+    bands: Sequence[str],
+    polygon: BaseGeometry,
+    *,
+    title: str,
+    year: int | None = None,
 ) -> Image.Image | None:
-    """Draw one object on scenes grouped by day; None where no scene has a pixel in view."""
+    """Draw one object on scenes grouped by day; None where no scene has a pixel in view.
+
+    Dates of `year`, the one in which the outline was mapped, are marked as such.
+    """
     chosen = [scene for day in dates for scene in day]
     view = view_of(polygon, chosen[0])
     names = list(dict.fromkeys(bands))
@@ -103,6 +136,7 @@ def strip(
     frames = _by_date(stack.values[:, order], [scene.datetime.date().isoformat() for scene in _ordered(chosen)])
     if not frames:
         return None
+    frames = [replace(each, note=OWN_YEAR) if each.date[:4] == str(year) else each for each in frames]
     outline = shapely.transform(polygon, _onto(view))
     return draw_strip(frames, outline, title=title, metres_per_px=_metres(view), panel_px=PANEL_PX)
 

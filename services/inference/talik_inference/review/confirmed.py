@@ -30,7 +30,7 @@ from talik_stac.editions import (
     read_geo,
     read_table,
 )
-from talik_stac.inventory import INVENTORY_SCHEMA, InventoryBuilder
+from talik_stac.inventory import ATTRIBUTES, INVENTORY_SCHEMA, InventoryBuilder, schema_with
 from talik_stac.reviews import standing
 from talik_stac.store import Store
 
@@ -78,6 +78,11 @@ class _Review:
         }
         return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()
 
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """The columns that it adds to an inventory: the dates of initiation, where there are any."""
+        return tuple(ATTRIBUTES.names) if any(any(each.initiated) for each in self.having("accepted")) else ()
+
     def having(self, outcome: str) -> list[Verdict]:
         return [each for each in self.verdicts if each.outcome == outcome]
 
@@ -93,9 +98,9 @@ def publish_confirmed(
     """Publish what was accepted of an edition as a new version of the same area and season.
 
     Rejected objects are left out; what is not decided stays as candidate only with `keep_candidates`. Ids stay.
-    Redrawn and drawn outlines are measured anew, probability and pixels from the edition's own rasters. The dates of
-    initiation lie in run.json under `review`. Publishing the same decisions twice gives the first. Raises ReviewError
-    (see `verdicts`), EditionError.
+    Redrawn and drawn outlines are measured anew, probability and pixels from the edition's own rasters. Where an
+    expert dated the initiation of an object, the inventory has the columns `initiated_after` and `initiated_before`.
+    Publishing the same decisions twice gives the first. Raises ReviewError (see `verdicts`), EditionError.
     """
     source = load_edition(store, edition_id)
     settled = verdicts(standing(store, edition_id, read_geo(store, source)), reviewer=reviewer, rule=rule)
@@ -138,7 +143,7 @@ def _draft(store: Store, review: _Review, edition_id: str, folder: Path) -> Edit
     tiles = _copied_rasters(store, source, folder)
     observed = folder / "observed.parquet"
     observed.write_bytes(store.get(f"{source.prefix}/observed.parquet"))
-    builder = InventoryBuilder(folder / "sort")
+    builder = InventoryBuilder(folder / "sort", attributes=review.attributes)
     builder.add(confirmed_table(read_table(store, source), review, edition_id, list(tiles.values())))
     parquet, fgb = folder / "inventory.parquet", folder / "inventory.fgb"
     summary = builder.write(parquet, fgb)
@@ -171,7 +176,7 @@ def _copied_rasters(store: Store, source: Edition, folder: Path) -> dict[str, Pa
 
 
 def confirmed_table(table: pa.Table, review: _Review, edition_id: str, tiles: Sequence[Path]) -> pa.Table:
-    """Return the rows of the confirmed edition, columns of INVENTORY_SCHEMA, in any order."""
+    """Return the rows of the confirmed edition, columns of INVENTORY_SCHEMA and its attributes, in any order."""
     proposed = {row["id"]: row for row in table.select(INVENTORY_SCHEMA.names).to_pylist()}
     settled = {each.object_id: each for each in review.verdicts}
     rows = []
@@ -186,9 +191,11 @@ def confirmed_table(table: pa.Table, review: _Review, edition_id: str, tiles: Se
     rows += [_drawn_row(each, review.source.landform) for each in added]
     drawn = {each.object_id: each.redrawn for each in review.having("accepted") if each.redrawn is not None}
     _measure([row for row in rows if row["id"] in drawn], drawn, tiles)
+    dates = {each.object_id: each.initiated for each in review.having("accepted")}
     for row in rows:
-        row["edition"] = edition_id
-    return pa.Table.from_pylist(rows, schema=INVENTORY_SCHEMA)
+        after, before = dates.get(row["id"], (None, None))
+        row.update(edition=edition_id, initiated_after=after, initiated_before=before)
+    return pa.Table.from_pylist(rows, schema=schema_with(review.attributes))
 
 
 def _drawn_row(verdict: Verdict, landform: str) -> dict[str, Any]:

@@ -126,6 +126,7 @@ def _write(rows: list[dict[str, Any]], path: Path, landform: str) -> None:
         geometry_name="geometry",
         geometry_type="MultiPolygon",
         crs=CRS,
+        VERSION="1.3",  # GDAL's own choice, 1.4, makes the QGIS of Debian 12 warn that it may not understand all
     )
     describe_columns(path, LAYER, criteria_for(landform))
 

@@ -15,6 +15,8 @@ OUTLINE = (0, 213, 255)
 NOT_SEEN = 128
 """Grey of pixels without data."""
 GAP_PX = 4
+SMALLEST_RING_PX = 5
+"""Holes and parts of a smaller side are not drawn: where there are many, their lines hide the ground."""
 CAPTION_PX = 22
 PERCENTILES = (1.0, 99.0)
 """Of all dates together, shown as black and as white: a change of tone is then a change on the ground."""
@@ -27,6 +29,8 @@ class Frame:
 
     date: str
     """YYYY-MM-DD."""
+    note: str = ""
+    """Written behind the date."""
     values: NDArray[np.float32]
     """Shown as red, green, blue: (3, y, x), NaN where not seen."""
 
@@ -47,7 +51,7 @@ def draw_strip(
         _draw_outline(ImageDraw.Draw(panel), outline, scale)
         _draw_bar(ImageDraw.Draw(panel), panel_px, metres_per_px / scale)
         sheet.paste(panel, (left, CAPTION_PX))
-        pen.text((left, CAPTION_PX + panel_px + 3), frame.date, fill=(0, 0, 0), font=font)
+        pen.text((left, CAPTION_PX + panel_px + 3), frame.date + frame.note, fill=(0, 0, 0), font=font)
     return sheet
 
 
@@ -69,7 +73,10 @@ def _limits(band: NDArray[np.float32]) -> tuple[float, float]:
 
 
 def _draw_outline(pen: ImageDraw.ImageDraw, outline: BaseGeometry, scale: float) -> None:
-    for ring in shapely.get_rings(shapely.get_parts(outline)):
+    rings = shapely.get_rings(shapely.get_parts(outline))
+    left, top, right, bottom = shapely.bounds(rings).T * scale
+    sides = np.maximum(right - left, bottom - top)
+    for ring in rings[sides >= min(SMALLEST_RING_PX, sides.max())]:
         points = [(x * scale, y * scale) for x, y in shapely.get_coordinates(ring)]
         pen.line(points, fill=OUTLINE, width=1, joint="curve")
 

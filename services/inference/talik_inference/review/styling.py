@@ -31,6 +31,17 @@ MEANINGS = {
     "origin": "candidate or drawn, and where a decision came from",
     "decision": "the decision that this row was filled in from",
 }
+_NULL = "{2839923C-8B7D-419E-B84B-CA2FE9B80EC7}"
+"""QGIS's own word for null in a value map (QgsValueMapFieldFormatter::NULL_VALUE): a status can be taken out again."""
+_SHARE: dict[str, float | int | bool] = {"Min": 0.0, "Max": 1.0, "Step": 0.1, "Precision": 2, "AllowNull": True}
+"""Two decimals are said: a GeoPackage has none for its numbers, and QGIS would round to 0 or 1."""
+_CALENDAR: dict[str, str | bool] = {
+    "display_format": "yyyy-MM-dd",
+    "field_format": "yyyy-MM-dd",
+    "field_iso_format": False,
+    "calendar_popup": True,
+    "allow_null": True,
+}
 _SCHEMA_EXTENSION = "http://www.geopackage.org/spec121/#extension_schema"
 _TABLES = """
 CREATE TABLE gpkg_data_columns (table_name TEXT NOT NULL, column_name TEXT NOT NULL, name TEXT, title TEXT,
@@ -91,11 +102,16 @@ def style(criteria: Sequence[str]) -> str:
         Xml.SubElement(categories, "category", said)
         _symbol(symbols, str(number), colour)
     fields = Xml.SubElement(root, "fieldConfiguration")
+    _widget(fields, "fid", "Hidden", _options({}))
     _widget(fields, "status", "ValueMap", _value_map())
     for name in criteria:
-        _widget(fields, name, "CheckBox", _options({}))
-    _widget(fields, "confidence", "Range", _options({"Min": 0.0, "Max": 1.0, "Step": 0.1, "AllowNull": True}))
-    _widget(fields, "comment", "TextEdit", _options({"IsMultiline": True}))
+        # Three states: what was not answered is not a no. QGIS 3.22 knows two, and saves what is not ticked as no.
+        _widget(fields, name, "CheckBox", _options({"AllowNullState": True}))
+    _widget(fields, "confidence", "Range", _options(_SHARE))
+    # One line: where there are several, QGIS writes the word NULL into the field, and what is typed stands behind it.
+    _widget(fields, "comment", "TextEdit", _options({"IsMultiline": False}))
+    for name in ("initiated_after", "initiated_before"):
+        _widget(fields, name, "DateTime", _options(_CALENDAR))
     editable = Xml.SubElement(root, "editable")
     for name in READ_ONLY:
         Xml.SubElement(editable, "field", {"name": name, "editable": "0"})
@@ -118,16 +134,16 @@ def _widget(parent: Xml.Element, name: str, kind: str, options: Xml.Element) -> 
 def _value_map() -> Xml.Element:
     options = Xml.Element("Option", {"type": "Map"})
     values = Xml.SubElement(options, "Option", {"type": "List", "name": "map"})
-    for status in STATUSES:
+    for said, value in (("not decided", _NULL), *((status, status) for status in STATUSES)):
         one = Xml.SubElement(values, "Option", {"type": "Map"})
-        Xml.SubElement(one, "Option", {"type": "QString", "name": status, "value": status})
+        Xml.SubElement(one, "Option", {"type": "QString", "name": said, "value": value})
     return options
 
 
-def _options(values: Mapping[str, str | float | bool]) -> Xml.Element:
+def _options(values: Mapping[str, str | float | int | bool]) -> Xml.Element:
     options = Xml.Element("Option", {"type": "Map"})
     for name, value in values.items():
-        kind = {bool: "bool", float: "double", str: "QString"}[type(value)]
+        kind = {bool: "bool", int: "int", float: "double", str: "QString"}[type(value)]
         shown = str(value).lower() if isinstance(value, bool) else str(value)
         Xml.SubElement(options, "Option", {"type": kind, "name": name, "value": shown})
     return options

@@ -94,7 +94,9 @@ class _Shown:
 
 def _tell(out: Console, trained: Trained) -> None:
     for score in trained.card.scores:
-        out.print(f"{score.metric:<28} {score.value:.4f}  {score.data}", markup=False)
+        out.print(f"{score.metric:<16} {score!s:<24}  {score.data}", markup=False)
+    if trained.card.calibration and trained.card.calibration.expected_calibration_error is not None:
+        out.print(f"expected calibration error {trained.card.calibration.expected_calibration_error:.4f}", markup=False)
     out.print(f"model {trained.card.reference} in {trained.folder}; map with --model {trained.folder}", markup=False)
     if not trained.finished:
         out.print("the time was over before the recipe was done; the same command goes on")

@@ -56,7 +56,9 @@ class ExpertErrors:
     miss: SizeRate = SizeRate(small=0.25, large=0.02)
     """Rejects a slump, by the slump's area."""
     false: SizeRate = SizeRate(small=0.10, large=0.02)
-    """Accepts a look-alike, by its area; other candidates, by their own."""
+    """Accepts a look-alike, by its area."""
+    ground: SizeRate = SizeRate(small=0.01, large=0.002)
+    """Accepts a candidate that shows no object at all, by its own area: plain ground deceives less than a pit."""
     least_overlap: float = 0.25
     """A candidate shows an object where they share at least this of the smaller one's area."""
 
@@ -107,10 +109,10 @@ class SimulatedExpert:
             name, area = self._slumps[slump]
             missed = self._draw(name) < self._chance(self.errors.miss, area)
             return Decision(verdict=Verdict.REJECTED if missed else Verdict.ACCEPTED, slump=name, lookalike=None)
-        name, area = _place(candidate), float(shapely.area(candidate))
+        name, area, rate = _place(candidate), float(shapely.area(candidate)), self.errors.ground
         if other is not None:
-            name, area = self._lookalikes[other]
-        fooled = self._draw(name) < self._chance(self.errors.false, area)
+            (name, area), rate = self._lookalikes[other], self.errors.false
+        fooled = self._draw(name) < self._chance(rate, area)
         verdict = Verdict.ACCEPTED if fooled else Verdict.REJECTED
         return Decision(verdict=verdict, slump=None, lookalike=None if other is None else name)
 

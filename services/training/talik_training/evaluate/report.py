@@ -13,7 +13,7 @@ from talik_training.evaluate.calibration import Binning, reliability
 from talik_training.evaluate.objects import SIZES, counts_of
 from talik_training.evaluate.run import Evaluation, ModelScores
 from talik_training.evaluate.scores import confusion_of
-from talik_training.evaluate.tally import SIZE_KEYS, Tally
+from talik_training.evaluate.tally import NEAR_PX, SIZE_KEYS, Tally
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,6 +25,7 @@ ROWS = {
     "pixel.recall": "pixel recall",
     "pixel.kappa": "pixel kappa",
     "pixel.accuracy": "pixel accuracy",
+    "pixel.local_accuracy": f"pixel accuracy within {NEAR_PX} px of landform",
     "object.iou_0.5.f1": "object F1, IoU >= 0.5",
     "object.iou_0.5.precision": "object precision, IoU >= 0.5",
     "object.iou_0.5.recall": "object recall, IoU >= 0.5",

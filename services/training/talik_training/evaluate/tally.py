@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 
 from talik_training.evaluate.boundary import BoundaryError, boundary_errors
 from talik_training.evaluate.calibration import LEVELS, brier, histogram, reliability
@@ -24,6 +25,8 @@ from talik_training.evaluate.scores import UNKNOWN, confusion, confusion_of, rat
 Figures = dict[str, float | None]
 
 PIXEL = ("iou", "f1", "precision", "recall", "kappa", "accuracy")
+NEAR_PX = 10
+"""What "local" is: accuracy over a whole scene says little of a landform that covers a hundredth of it."""
 SIZE_KEYS = ("under_500_m2", "500_m2_to_0.1_ha", "0.1_to_1_ha", "1_ha_or_more")
 """The sizes of objects.SIZES in names of figures."""
 
@@ -41,6 +44,8 @@ class Tally:
     """(2,) true and predicted objects that are ignored."""
     histogram: Ints = field(default_factory=lambda: np.zeros((2, LEVELS), np.int64))
     """([other, landform], level) as calibration.histogram."""
+    near: Ints = field(default_factory=lambda: np.zeros(2, np.int64))
+    """(2,) known pixels within NEAR_PX of true landform that are right, and all of these."""
     boundary: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
     """(3,) matched objects with an outline, sum of their mean errors, sum of their 95 % errors in metres."""
 
@@ -50,21 +55,30 @@ class Tally:
     @property
     def vector(self) -> NDArray[np.float64]:
         """All counts one after the other, float64 (exact below 2^53)."""
-        parts = (self.pixels, self.by_iou, self.by_overlap, self.left_out, self.histogram, self.boundary)
+        parts = (
+            self.pixels,
+            self.by_iou,
+            self.by_overlap,
+            self.left_out,
+            self.histogram,
+            self.near,
+            self.boundary,
+        )
         return np.concatenate([np.asarray(part, np.float64).ravel() for part in parts])
 
 
 def tally_of(vector: NDArray[np.float64]) -> Tally:
     """The Tally of a vector as Tally.vector, or of a sum of such."""
     counts = np.rint(vector[:-3]).astype(np.int64)
-    ends = np.cumsum([4, 4 * len(SIZES), 4 * len(SIZES), 2])
-    pixels, by_iou, by_overlap, ignored, levels = np.split(counts, ends)
+    ends = np.cumsum([4, 4 * len(SIZES), 4 * len(SIZES), 2, 2 * LEVELS])
+    pixels, by_iou, by_overlap, ignored, levels, near = np.split(counts, ends)
     return Tally(
         pixels=pixels,
         by_iou=by_iou.reshape(-1, 4),
         by_overlap=by_overlap.reshape(-1, 4),
         left_out=ignored,
         histogram=levels.reshape(2, LEVELS),
+        near=near,
         boundary=vector[-3:],
     )
 
@@ -95,6 +109,7 @@ def tally(
         by_overlap=count_by_size(comparison, match_by_overlap(comparison)),
         left_out=np.array(left_out(comparison), np.int64),
         histogram=histogram(label, probability),
+        near=_near(label, predicted),
         boundary=_sums(errors),
     )
 
@@ -104,6 +119,7 @@ def figures(vector: NDArray[np.float64]) -> Figures:
     counted = tally_of(vector)
     pixels = confusion_of(counted.pixels)
     named: Figures = {f"pixel.{name}": getattr(pixels, name) for name in PIXEL}
+    named["pixel.local_accuracy"] = ratio(counted.near[0], counted.near[1])
     named |= _object_figures("object.iou_0.5", counted.by_iou)
     named |= _object_figures("object.overlap", counted.by_overlap)
     named["boundary.mean_m"] = ratio(counted.boundary[1], counted.boundary[0])
@@ -125,6 +141,14 @@ def _object_figures(prefix: str, by_size: Ints) -> Figures:
             f"{prefix}{size}.recall": counts.recall,
         }
     return named
+
+
+def _near(label: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> Ints:
+    """(2,) known pixels near true landform that are right, and all of these; uint8 (y, x) as of `confusion`."""
+    if not (label == 1).any():
+        return np.zeros(2, np.int64)
+    near = (distance_transform_edt(label != 1) <= NEAR_PX) & (label != UNKNOWN) & (predicted != UNKNOWN)
+    return np.array([(near & (label == predicted)).sum(), near.sum()], np.int64)
 
 
 def _sums(errors: tuple[BoundaryError, ...]) -> NDArray[np.float64]:

@@ -34,6 +34,8 @@ class Source(BaseModel):
     """Of the data set; the folder's name if left out."""
     licence: str = "none stated"
     citation: str = ""
+    weight: int = Field(default=1, ge=1)
+    """Each sample counts this many times in an epoch: few large images among many small ones."""
     limit: int | None = Field(default=None, ge=1)
     """Read at most this many samples, spread evenly over the source: for trials."""
 

@@ -17,18 +17,21 @@ BANDS = ("coastal", "blue", "green", "red", "nir", "swir16", "swir22")
 FMASK, DEM = 7, 8
 # HLS user guide v2.0, table 9: bits of Fmask.
 CLOUD, SHADOW, SNOW, WATER = 1 << 1, 1 << 3, 1 << 4, 1 << 5
+WATER_MNDWI, LAND_MNDWI, WATER_SWIR, STEEP_DEG = 0.1, -0.1, 0.1, 12.0
+"""For labels = "swir": sure water above the first and below the third, sure land below the second."""
 
 
 class HlsWater(Source):
     """306 patches of 128 x 128 px, 30 m; a place is one elevation model (190 of them).
 
-    `labels = "agreed"` (default): water or not where MNDWI (Xu 2006) and Fmask agree, else unknown. "raw": the masks as
+    `labels = "agreed"` (default): water or not where MNDWI (Xu 2006) and Fmask agree, else unknown. "swir": by MNDWI
+    and the shortwave infrared alone, which see turbid floods that Fmask does not; unknown between. "raw": the masks as
     published, which are noisy. Cloud and its shadow are `clouds`: unknown, or other.
     """
 
     kind: Literal["hls-water"]
     folder: str
-    labels: Literal["agreed", "raw"] = "agreed"
+    labels: Literal["agreed", "swir", "raw"] = "agreed"
     clouds: Literal["unknown", "other"] = "unknown"
 
     def samples(self, folder: Path) -> Iterator[Sample]:
@@ -52,12 +55,29 @@ class HlsWater(Source):
         cloudy = (fmask & (CLOUD | SHADOW)) != 0
         if self.labels == "raw":
             landform, unknown = drawn, np.zeros_like(cloudy)
+        elif self.labels == "swir":
+            landform, unknown = _by_swir(numbers, snow=(fmask & SNOW) != 0)
         else:
             landform = (fmask & WATER) != 0
             unknown = landform != (_mndwi(numbers) > 0)
         if self.clouds == "other":
             return label_of(landform & ~cloudy, unknown & ~cloudy)
         return label_of(landform, unknown | cloudy)
+
+
+def _by_swir(numbers: NDArray[Any], *, snow: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Water, and unknown. On steep slopes what looks like water may be shadow: unknown; snow is not water."""
+    index, swir = _mndwi(numbers), numbers[BANDS.index("swir16")] * np.float32(1e-4)
+    water = (index > WATER_MNDWI) & (swir < WATER_SWIR)
+    steep = slope_deg(numbers[DEM].astype(np.float32), pixel_m=30.0) > STEEP_DEG
+    between = (index > LAND_MNDWI) & ~water
+    return water & ~snow & ~steep, (between | (water & steep)) & ~snow
+
+
+def slope_deg(height_m: NDArray[np.float32], *, pixel_m: float) -> NDArray[np.float32]:
+    """Slope of a height field (y, x) in degrees, by central differences."""
+    rise_y, rise_x = np.gradient(height_m, pixel_m)
+    return np.asarray(np.degrees(np.arctan(np.hypot(rise_y, rise_x))), np.float32)
 
 
 def _mndwi(numbers: NDArray[Any]) -> NDArray[np.float32]:

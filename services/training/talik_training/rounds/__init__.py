@@ -1,0 +1,1 @@
+"""Rounds of train, map, review and add, until an expert finds nothing new."""
