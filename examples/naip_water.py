@@ -3,8 +3,8 @@
     python examples/naip_water.py ../shared/data/timeseries_naip_landsat/naip --out naip-water
 
 Each date is mapped twice by the main path (`talik map`), once with each model. There is no hand-drawn truth. What both
-are compared with is NDWI at a threshold of each date's own (Otsu 1979), which knows the date's radiometry; it is a
-reference, not a truth. Only the east half of the images counts: the west half helped to train the model.
+are compared with is what is darkest in the near infrared by a threshold of each date's own (Otsu 1979): a reference,
+not a truth. Only the east half of the images counts: the west half helped to train the model.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from talik_inference.search import Imagery
 from talik_inference.season import parse_season
 from talik_inference.sidecar import Said
 from talik_stac.areas import area_of_collection
-from talik_stac.editions import INVENTORY, Edition
+from talik_stac.editions import Edition
 from talik_stac.landforms import recipe_for
 from talik_stac.store import Store, open_store
 from talik_training.sources.otsu_ndwi import otsu
@@ -83,7 +83,7 @@ def _mapped(store: Store, date: str, model: str, workers: int) -> geopandas.GeoD
         executor=executor("threads", workers=workers),
     )
     edition: Edition = map_landform(request).edition
-    return geopandas.read_parquet(Path(store.root) / edition.prefix / INVENTORY)
+    return geopandas.read_parquet(Path(store.root) / edition.prefix / "inventory.parquet")
 
 
 def _row(path: Path, date: str, model: str, outlines: geopandas.GeoDataFrame) -> Row:
@@ -93,8 +93,7 @@ def _row(path: Path, date: str, model: str, outlines: geopandas.GeoDataFrame) ->
     east = np.zeros(green.shape, bool)
     east[:, green.shape[1] // 2 :] = True
     east &= (green > 0) | (nir > 0)
-    index = (green - nir) / np.maximum(green + nir, 1)
-    reference = (index > otsu(index[(green > 0) | (nir > 0)])) & east
+    reference = (nir < otsu(nir[(green > 0) | (nir > 0)])) & east
     found = _burnt(outlines, grid) & east
     pixel_km2 = abs(grid.resolution.x * grid.resolution.y) / 1e6
     inside = (

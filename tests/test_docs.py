@@ -26,7 +26,10 @@ def test_every_command_and_option_of_the_documentation_exists() -> None:
     used: dict[str, set[str]] = {}
     for line in re.findall(r"^\$? ?talik (.+)$", text, re.MULTILINE):
         words = line.split()
-        command = " ".join(words[:2]) if words[0] in ("editions", "review", "key") else words[0]
+        groups = ("editions", "review", "key", "models", "loop")
+        # `talik loop RECIPE.toml` is `talik loop run RECIPE.toml`.
+        words = [words[0], "run", *words[1:]] if words[0] == "loop" and words[1].endswith(".toml") else words
+        command = " ".join(words[:2]) if words[0] in groups else words[0]
         used.setdefault(command, set()).update(word for word in words if word.startswith("--"))
     assert {"map", "index", "editions diff"} <= set(used)
     for command, options in used.items():

@@ -242,7 +242,7 @@ GOOD = {"landform": "water", "season": "2021", "area": [10, 70, 11, 71], "collec
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"landform": "volcano"}, "there is: water"),
+        ({"landform": "volcano"}, "there is: glacial_lake, .*, water"),
         ({"season": "summer"}, "expected a year"),
         ({"season": "2021-09-01/2021-06-01"}, "ends before it starts"),
         ({"model": "/etc/models"}, "input model"),

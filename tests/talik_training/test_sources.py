@@ -234,6 +234,15 @@ def test_otsu_labels_are_unknown_near_the_threshold_and_only_the_window_is_read(
     assert np.array_equal(half.label, whole.label[:, :2])
 
 
+def test_water_can_be_what_is_darkest_in_the_near_infrared(tmp_path: Path) -> None:
+    nir = np.array([[10, 12, 200, 220], [11, 90, 210, 205]], np.uint8)
+    write_tif(tmp_path / "a.tif", np.stack([nir, nir]), GRID[:2, :4])  # NDWI is 0 everywhere
+    table = '[[source]]\nkind = "otsu-ndwi"\nimages = "*.tif"\nbands = ["green", "nir"]\nscale = 0.004\nnodata = 0\n'
+    (dark,) = read(tmp_path, table + 'pixel_m = 5\nindex = "dark"\nmargin = 0.0')
+
+    assert np.array_equal(dark.label == 1, nir < 100)
+
+
 def test_a_source_can_count_more_often(files: Path) -> None:
     assert {sample.weight for sample in read(files, pairs(weight="5"))} == {5}
 

@@ -39,9 +39,9 @@ def test_the_help_of_the_group_names_what_is_needed() -> None:
 def test_a_simulated_loop_prints_its_table_and_the_experts_errors(
     monkeypatch: pytest.MonkeyPatch, two_steps: LearningRules, tmp_path: Path
 ) -> None:
-    def tiny(seed: int, learning: LearningRules) -> CorridorRules:
-        del learning
-        return CorridorRules(seed=seed, learning=two_steps)
+    def tiny(seed: int, known_share: float, learning: LearningRules) -> CorridorRules:
+        assert learning.threads == 2
+        return CorridorRules(seed=seed, known_share=known_share, learning=two_steps)
 
     monkeypatch.setattr(corridor_site, "CorridorRules", tiny)
     monkeypatch.setattr(corridor_site, "SMALL_TILES", (1, 1))

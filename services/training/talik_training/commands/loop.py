@@ -106,30 +106,28 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter an option
 
 
 @app.command()
-def simulate(
+def simulate(  # noqa: PLR0913, PLR0917 - one parameter an option
     out: Out,
     seed: Annotated[int, typer.Option(min=0, help="Of the corridor, of what is known first, of the expert.")] = 1,
     small: Annotated[bool, typer.Option("--small", help="839 km2 and not 4,194: a trial of a few minutes.")] = False,
+    known: Annotated[
+        float, typer.Option(min=0.001, max=1, help="Share of the slumps known at first; 300 of 875 as in the paper.")
+    ] = 300 / 875,
     max_rounds: MaxRounds = 12,
     quiet_rounds: Quiet = 2,
     largest_inspection: Largest = None,
     threads: Threads = 2,
 ) -> None:
     """Prove the loop on a simulated corridor with a simulated expert, against the known truth."""
-    from talik_training.rounds.corridor_site import simulated_loop
+    from talik_training.rounds.corridor_model import LearningRules
+    from talik_training.rounds.corridor_site import CorridorRules, simulated_loop
     from talik_training.rounds.loop import LoopRules
     from talik_training.rounds.table import as_text
 
     rules = LoopRules(max_rounds=max_rounds, stop_after_nothing_new=quiet_rounds, largest_inspection=largest_inspection)
-    done, paths, notes = simulated_loop(
-        seed=seed,
-        small=small,
-        rules=rules,
-        threads=threads,
-        folder=out,
-        say=_say,
-        after=lambda row: _say(as_text([row])[1]),
-    )
+    whole = CorridorRules(seed=seed, known_share=known, learning=LearningRules(threads=threads))
+    described = whole.small() if small else whole
+    done, paths, notes = simulated_loop(described, rules, out, _say, after=lambda row: _say(as_text([row])[1]))
     _tell(done, paths)
     for note in notes:
         typer.echo(note)

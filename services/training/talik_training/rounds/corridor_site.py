@@ -25,6 +25,10 @@ from talik_training.rounds.loop import LoopRules, Rounds, run_rounds
 from talik_training.rounds.report import write_report
 from talik_training.rounds.words import Candidate, Decision, Known, Labelled, RoundRow, Say, Verdict
 
+KNOWN_SHARE = 300 / 875
+"""Of the slumps of the corridor inventory, what its first round knew (Xia et al. 2022, Table 1)."""
+SMALL_TILES = (4, 2)
+"""Columns and rows of a trial: 839 km2."""
 BACKGROUND_M = 500.0
 """Side of a square that was looked over before the first round and holds no slump."""
 
@@ -37,8 +41,8 @@ class CorridorRules:
     tiles_x: int = 8
     tiles_y: int = 5
     tile_px: int = 1024
-    known_share: float = 300 / 875
-    """Of the slumps, before the first round; 300 of 875 in the paper's Table 1."""
+    known_share: float = KNOWN_SHARE
+    """Of the slumps, before the first round."""
     background: float = 1.0
     """Squares without slumps for each of these."""
     learning: LearningRules = field(default_factory=LearningRules)
@@ -50,14 +54,15 @@ class CorridorRules:
                 f"known_share {self.known_share}, background {self.background}: expected above 0 to 1, and above 0"
             )
 
+    def small(self) -> CorridorRules:
+        """The same with fewer tiles."""
+        columns, rows = SMALL_TILES
+        return replace(self, tiles_x=columns, tiles_y=rows)
+
     @property
     def corridor(self) -> Corridor:
         """The simulated ground."""
         return Corridor(seed=self.seed, tiles_x=self.tiles_x, tiles_y=self.tiles_y, tile_px=self.tile_px)
-
-
-SMALL_TILES = (4, 2)
-"""Columns and rows: 839 km2, a trial of a few minutes."""
 
 
 class CorridorSite:
@@ -203,20 +208,16 @@ def _ratio(part: Any, whole: Any) -> float:
 
 
 def simulated_loop(
-    *,
-    seed: int,
-    small: bool,
+    described: CorridorRules,
     rules: LoopRules,
-    threads: int,
     folder: Path,
     say: Say,
+    *,
     after: Callable[[RoundRow], None] | None = None,
 ) -> tuple[Rounds, list[Path], list[str]]:
     """Run, or go on with, the loop in `folder`: what came of it, what was written, and what has to be known of it."""
     folder.mkdir(parents=True, exist_ok=True)
-    whole = CorridorRules(seed=seed, learning=LearningRules(threads=threads))
-    columns, rows = SMALL_TILES
-    site = CorridorSite(replace(whole, tiles_x=columns, tiles_y=rows) if small else whole, folder, say)
+    site = CorridorSite(described, folder, say)
     done = run_rounds(site, rules, folder, say, after=after)
     notes = site.notes()
     return done, write_report(done, folder, notes=notes, truth=site.truth), notes

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from talik_training.rounds.table import MEASURES
 from talik_training.rounds.words import RoundRow
@@ -22,6 +23,8 @@ def draw_rounds(rows: Sequence[RoundRow], path: Path, *, title: str, start: int,
     _draw_found(axes[0], rows, start=start, truth=truth)
     if measured:
         _draw_scores(axes[1], rows)
+    for each in axes:
+        each.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.suptitle(title, fontsize=10)
     figure.savefig(path, dpi=110)
 
@@ -30,6 +33,9 @@ def _draw_found(axes: Axes, rows: Sequence[RoundRow], *, start: int, truth: int 
     rounds = [0, *(row.round for row in rows)]
     axes.bar(rounds[1:], [row.newly_found for row in rows], color="lightgrey", label="newly found")
     axes.plot(rounds, [start, *(row.total for row in rows)], "o-", color="black", label="total known")
+    if truth is not None and all("recall" in row.measures for row in rows):
+        right = [row.measures["recall"] * truth for row in rows]
+        axes.plot(rounds[1:], right, "o:", color="tab:blue", label="of them thaw slumps")
     if truth is not None:
         axes.axhline(truth, color="tab:red", ls="--", label=f"truth: {truth:,}")
     axes.set(xlabel="round (0: before the first)", ylabel="thaw slumps", ylim=(0, None))

@@ -1,4 +1,4 @@
-"""Water labelled by NDWI where it is sure, with a threshold of each image's own."""
+"""Water labelled by an index where it is sure, with a threshold of each image's own."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ from talik_training.sources.pairs import Pairs
 
 
 class OtsuNdwi(Pairs):
-    """Clear images with much open water but no labels: water above Otsu's threshold of NDWI, unknown near it.
+    """Clear images with much open water but no labels: water above Otsu's threshold of an index, unknown near it.
 
     It teaches how water looks in a sensor whose bytes are no reflectance, and nothing of cloud, snow or shadow: only
     for images without them. A part of an image can be kept back by `window`.
     """
 
     kind: Literal["otsu-ndwi"]  # type: ignore[assignment]
+    index: Literal["ndwi", "dark"] = "ndwi"
+    """What is parted: NDWI, or minus the near infrared alone. Stretched bytes can leave NDWI without two heaps (NAIP of
+    2010 and 2012: half of the land above the threshold), where water is still the darkest in the near infrared."""
     margin: float = Field(default=0.1, ge=0)
-    """Unknown where NDWI is nearer to the threshold than this."""
+    """Unknown where the index is nearer to the threshold than this."""
     window: tuple[float, float, float, float] = (0, 0, 1, 1)
     """Left, top, right, bottom as shares of the image: what is read."""
 
@@ -41,7 +44,7 @@ class OtsuNdwi(Pairs):
     def samples(self, folder: Path) -> Iterator[Sample]:
         """Read image by image. Raises RecipeError, ImageryError."""
         for sample in super().samples(folder):
-            index = _ndwi(sample)
+            index = _ndwi(sample) if self.index == "ndwi" else -sample.image[sample.bands.index("nir")]
             threshold = otsu(index[np.isfinite(index)])
             label = np.where(index > threshold, np.uint8(LANDFORM), np.uint8(OTHER))
             label[~(np.abs(index - threshold) >= self.margin)] = UNKNOWN
