@@ -43,6 +43,7 @@ bench: $(VENV)/.ready-bench
 	cd benchmarks && ../$(BIN)/python vectorize.py
 	cd benchmarks && ../$(BIN)/python end_to_end.py --folder ../.bench
 	cd benchmarks && ../$(BIN)/python two_processes.py --folder ../.bench
+	cd benchmarks && ../$(BIN)/python shipped_models.py --side 4096
 	cd benchmarks && ../$(BIN)/python service.py --folder ../.bench/boreal
 
 clean:

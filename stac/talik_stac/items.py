@@ -79,7 +79,10 @@ def scene_from_item(
         chosen = _choose(candidates, name)
         if chosen is None:
             there = sorted({candidate.names[0] for candidate in candidates if candidate.names})
-            raise ImageryError(f"item {raw['id']} has no band '{name}'; there is: {', '.join(there) or 'no band'}")
+            raise ImageryError(
+                f"item {raw['id']} has no band '{name}'; there is: {', '.join(there) or 'no band'}. Take imagery that "
+                "has it, or a model that needs no such band (`talik models list`, then --model)"
+            )
         values = radiometry(raw, product, name, _stated(chosen), when)
         warnings += values.warnings
         found[name] = Band(
