@@ -12,9 +12,10 @@ from odc.geo.geobox import GeoBox
 
 from making import write_tif
 from talik_stac.errors import ImageryError, RecipeError
-from talik_training.recipe import load_recipe
+from talik_training.recipe import load_recipe, parted_samples
 from talik_training.samples import Sample, load_samples
 from talik_training.sources.otsu_ndwi import otsu
+from talik_training.sources.rts_maxar import place_of
 from world import World, paint
 
 DATA = Path(os.environ.get("TALIK_SHARED_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
@@ -269,3 +270,28 @@ def test_shortwave_labels_know_more_water_than_fmask_and_contradict_it_seldom(tm
     wrong = sum(int((a.label != b.label)[k].sum()) for a, b, k in zip(agreed, swir, both, strict=True))
 
     assert wrong < 0.01 * sum(int(k.sum()) for k in both)
+
+
+def test_neighbouring_slump_patches_are_one_place() -> None:
+    assert place_of("train_yg_041", 16) == place_of("train_yg_032", 16) == "train_yg_2"
+    assert place_of("train_yg_048", 16) != place_of("train_yg_047", 16)
+    assert place_of("valtest_yg_041", 16) != place_of("train_yg_041", 16)
+    assert place_of("train_yg_041", 1) == "train_yg_041"
+    with pytest.raises(RecipeError, match="ends in a number"):
+        place_of("slump", 16)
+
+
+def test_a_recipes_samples_know_the_part_that_training_gives_them(files: Path) -> None:
+    head = '[model]\nname = "t"\nversion = "1"\ntitle = "t"\nlandform = "water"\nbands = ["red", "nir"]\n'
+    sizes = 'resolution_min_m = 5\nresolution_max_m = 20\nlicence = "CC0"\nlimits = "none"\n'
+    split = '\n[split]\nvalidation_places = ["lakea"]\ntest = 0\n'
+    path = files / "recipe.toml"
+    path.write_text(head + sizes + pairs() + split)
+
+    assert {s.id: s.part for s in parted_samples(path)} == {
+        "lakea_1": "validation",
+        "lakea_2": "validation",
+        "lakeb_1": "train",
+    }
+    path.write_text(pairs())
+    assert {s.part for s in parted_samples(path)} == {None}
