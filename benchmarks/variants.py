@@ -78,10 +78,7 @@ def _windows(name: str, count: int) -> list[NDArray[np.float32]]:
     """Scaled windows of test samples with landform."""
     card = load_model(f"{name}@1", open_store("unused")).card
     samples = [s for s in parted_samples(RECIPES / f"{name}.toml") if s.part == "test" and s.has_landform]
-    mean, std = (
-        np.array([getattr(s, key) for s in card.bands.values()], np.float32)[:, None, None] for key in ("mean", "std")
-    )
-    scaled = Scaled(mean=mean, std=std)
+    scaled = Scaled.by(card.bands)
     chosen = [samples[i * len(samples) // count] for i in range(count)]
     return [scaled(window_of(s.with_bands(tuple(card.bands)), row=0, column=0, size_px=SIDE_PX).image) for s in chosen]
 

@@ -8,18 +8,9 @@ import torch
 
 from talik_stac.errors import ModelError
 from talik_training.average import average_runs, averaged, main
+from talik_training.fitting import Silent
 from talik_training.loop_state import read_checkpoint
 from talik_training.train import CHECKPOINT, TrainRequest, train
-
-
-class Silent:
-    """Nobody watches."""
-
-    def step(self, done: int, total: int, loss: float) -> None:
-        """After each step."""
-
-    def epoch(self, row: dict[str, float]) -> None:
-        """After each epoch."""
 
 
 def test_the_mean_of_weights_is_taken_and_counts_are_the_last_ones() -> None:

@@ -36,6 +36,16 @@ class Watcher(Protocol):
         """After each epoch."""
 
 
+class Silent:
+    """A watcher of whom nobody hears."""
+
+    def step(self, done: int, total: int, loss: float) -> None:
+        """Nothing."""
+
+    def epoch(self, row: dict[str, float]) -> None:
+        """Nothing."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """When to stop early, whatever the recipe says."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from talik_inference.model import Scaling
 from talik_inference.predict import FULL, fill
 from talik_training.augment import Chip, window_of
 from talik_training.evaluate.bootstrap import Interval, intervals_of_sums
@@ -102,6 +103,15 @@ class Scaled:
     mean: NDArray[np.float32]
     std: NDArray[np.float32]
     """(band, 1, 1)."""
+
+    @classmethod
+    def by(cls, scaling: Mapping[str, Scaling]) -> Scaled:
+        """By mean and standard deviation of each band, in the order of the network's input."""
+        mean, std = (
+            np.array([getattr(band, name) for band in scaling.values()], np.float32)[:, None, None]
+            for name in ("mean", "std")
+        )
+        return cls(mean=mean, std=std)
 
     def __call__(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         """float32 (band, y, x) -> the same shape, finite."""

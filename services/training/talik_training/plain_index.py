@@ -140,11 +140,10 @@ def _best(
 
 
 def _feature(sample: Sample, first: str, second: str | None) -> NDArray[np.float32]:
-    a: NDArray[np.float32] = sample.image[sample.bands.index(first)]
-    if second is None:
-        return a
-    b: NDArray[np.float32] = sample.image[sample.bands.index(second)]
-    return np.asarray((a - b) / np.maximum(a + b, np.float32(1e-6)), np.float32)
+    if second is not None:
+        return sample.normalised_difference(first, second)
+    band: NDArray[np.float32] = sample.image[sample.bands.index(first)]
+    return band
 
 
 def _model(nodes: Sequence[NodeProto], constants: Mapping[str, NDArray[Any]], bands: int) -> bytes:

@@ -58,6 +58,12 @@ class Sample:
         """(y, x) True where every band has data."""
         return np.asarray(~np.isnan(self.image).any(axis=0))
 
+    def normalised_difference(self, first: str, second: str) -> NDArray[np.float32]:
+        """(first - second) / (first + second) of two bands (y, x); of green and nir it is NDWI. NaN where no data."""
+        a, b = (self.image[self.bands.index(name)] for name in (first, second))
+        index: NDArray[np.float32] = (a - b) / np.maximum(a + b, np.float32(1e-6))
+        return index
+
     @property
     def has_landform(self) -> bool:
         """Whether any pixel is landform."""

@@ -139,10 +139,7 @@ def _prepare(recipe: TrainingRecipe, found: Iterable[Sample]) -> _Data:
     samples = [sample.with_bands(recipe.model.bands) for sample in found]
     split = split_by_place(samples, recipe.split)
     scaling = recipe.model.scaling or measured_scaling(split.part(samples, "train"))
-    mean, std = (
-        np.array([getattr(s, name) for s in scaling.values()], np.float32)[:, None, None] for name in ("mean", "std")
-    )
-    return _Data(samples=samples, split=split, scaling=dict(scaling), scaled=Scaled(mean=mean, std=std))
+    return _Data(samples=samples, split=split, scaling=dict(scaling), scaled=Scaled.by(scaling))
 
 
 def _start(request: TrainRequest, recipe: TrainingRecipe, data: _Data, watcher: Watcher) -> tuple[Fit, Loaded]:

@@ -21,7 +21,7 @@ from talik_training.batches import Batches
 from talik_training.corridor.scene import window_grid
 from talik_training.corridor.terrain import PIXEL_M, Window
 from talik_training.export import Calibration, export
-from talik_training.fitting import Fit, probability_of
+from talik_training.fitting import Fit, Silent, probability_of
 from talik_training.loop_state import LoopState, read_checkpoint
 from talik_training.losses import LossRules
 from talik_training.measured import Scaled, measure
@@ -29,9 +29,8 @@ from talik_training.networks import Network, NetworkRules, build_network
 from talik_training.recipe import ModelRules, TrainingRecipe, TrainingRules
 from talik_training.rounds.corridor_ground import BANDS, Chips, Ground
 from talik_training.rounds.words import Candidate, Known, Labelled
-from talik_training.train import fitted_calibration
+from talik_training.train import CHECKPOINT, fitted_calibration
 
-CHECKPOINT = "checkpoint.pt"
 NAME, TITLE = "simulated-corridor", "Thaw slumps of the simulated corridor"
 LICENCE, LIMITS = "Apache-2.0", "Simulated ground only."
 WINDOWS = Windows(core_px=1024, halo_px=64)
@@ -70,16 +69,6 @@ class LearningRules:
     threads: int = 2
 
 
-class _Silent:
-    """A watcher of whom nobody hears."""
-
-    def step(self, done: int, total: int, loss: float) -> None:
-        """Nothing."""
-
-    def epoch(self, row: dict[str, float]) -> None:
-        """Nothing."""
-
-
 def trained(ground: Ground, known: Known, rules: LearningRules, *, seed: int, number: int, folder: Path) -> Model:
     """Train round `number` into `folder`; goes on after a kill, and a finished one is not trained again."""
     torch.set_num_threads(rules.threads)
@@ -98,7 +87,7 @@ def trained(ground: Ground, known: Known, rules: LearningRules, *, seed: int, nu
         state=_state(recipe, known, folder),
         checkpoint=folder / CHECKPOINT,
         device=torch.device("cpu"),
-        watcher=_Silent(),
+        watcher=Silent(),
     )
     fit.run()
     # Only the round after needs a checkpoint to start from.
@@ -193,10 +182,7 @@ def _recipe(rules: LearningRules, *, seed: int, first: bool, chips: int) -> Trai
 
 
 def _scaled() -> Scaled:
-    mean, std = (
-        np.array([getattr(s, name) for s in SCALING.values()], np.float32)[:, None, None] for name in ("mean", "std")
-    )
-    return Scaled(mean=mean, std=std)
+    return Scaled.by(SCALING)
 
 
 def _network(recipe: TrainingRecipe, folder: Path, number: int) -> Network:

@@ -14,13 +14,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import shapely
 import torch
 from shapely.geometry.base import BaseGeometry
 
 from talik_training.batches import Batches
-from talik_training.fitting import Fit, probability_of
+from talik_training.fitting import Fit, Silent, probability_of
 from talik_training.loop_state import LoopState, read_checkpoint, write_checkpoint
 from talik_training.measured import Measured, Probability, Scaled, measure
 from talik_training.networks import Network, build_network
@@ -30,10 +29,10 @@ from talik_training.rounds.patches_figure import draw_rounds
 from talik_training.rounds.patches_ground import Ground, Piece, PublishedMask, pieces_of, read_ground, taught
 from talik_training.rounds.words import Candidate, Decision, Known, Labelled, RoundRow, Say
 from talik_training.samples import Sample
-from talik_training.train import measured_scaling
+from talik_training.train import CHECKPOINT, measured_scaling
 
 BANDS = ("red", "green", "blue")
-CHECKPOINT, WEIGHTS, FIGURE = "checkpoint.pt", "weights.pt", "loop-patches.png"
+WEIGHTS, FIGURE = "weights.pt", "loop-patches.png"
 SAME_IOU = 0.3
 """A candidate this like a rejected one is that one, and is not asked again."""
 
@@ -105,11 +104,7 @@ class PatchesSite:
         self._first = self.ground.drawn(self.start_count, seed=self.learning.seed)
         self._expert = PublishedMask(patches=self.ground.patches)
         self._scaling = measured_scaling([self.ground.patches[name] for name in self._first])
-        mean, std = (
-            np.array([getattr(each, name) for each in self._scaling.values()], np.float32)[:, None, None]
-            for name in ("mean", "std")
-        )
-        self._scaled = Scaled(mean=mean, std=std)
+        self._scaled = Scaled.by(self._scaling)
         self._pieces: dict[str, Piece] = {}
         self._held_out: Measured | None = None
 
@@ -211,23 +206,13 @@ class PatchesSite:
             state=read_checkpoint(checkpoint, key=key) or LoopState(key=key),
             checkpoint=checkpoint,
             device=self.device,
-            watcher=_Silent(),
+            watcher=Silent(),
         )
         fit.run()
         done = LoopState(key=key, best=fit.state.best, finished=True)
         write_checkpoint(folder / WEIGHTS, done)
         checkpoint.unlink()  # 80 MB, most of it the optimiser's
         return done
-
-
-class _Silent:
-    """Hears of steps and says nothing."""
-
-    def step(self, done: int, total: int, loss: float) -> None:
-        """Nothing."""
-
-    def epoch(self, row: dict[str, float]) -> None:
-        """Nothing."""
 
 
 def _table(rules: Learning) -> dict[str, Any]:

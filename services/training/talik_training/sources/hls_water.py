@@ -10,11 +10,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from talik_training.corridor.terrain import slope_deg
 from talik_training.samples import Sample
 from talik_training.sources.base import Source, as_reflectance, existing, label_of, read_raster
 
 BANDS = ("coastal", "blue", "green", "red", "nir", "swir16", "swir22")
 FMASK, DEM = 7, 8
+PIXEL_M = 30.0
 # HLS user guide v2.0, table 9: bits of Fmask.
 CLOUD, SHADOW, SNOW, WATER = 1 << 1, 1 << 3, 1 << 4, 1 << 5
 WATER_MNDWI, LAND_MNDWI, WATER_SWIR, STEEP_DEG = 0.1, -0.1, 0.1, 12.0
@@ -46,7 +48,7 @@ class HlsWater(Source):
                 image=as_reflectance(numbers[: len(BANDS)], scale=1e-4),
                 bands=BANDS,
                 label=self._label(numbers, drawn > 0),
-                pixel_m=30.0,
+                pixel_m=PIXEL_M,
                 source=self.name or "water_hls_flood_306",
             )
 
@@ -69,15 +71,9 @@ def _by_swir(numbers: NDArray[Any], *, snow: NDArray[np.bool_]) -> tuple[NDArray
     """Water, and unknown. On steep slopes what looks like water may be shadow: unknown; snow is not water."""
     index, swir = _mndwi(numbers), numbers[BANDS.index("swir16")] * np.float32(1e-4)
     water = (index > WATER_MNDWI) & (swir < WATER_SWIR)
-    steep = slope_deg(numbers[DEM].astype(np.float32), pixel_m=30.0) > STEEP_DEG
+    steep = slope_deg(*np.gradient(numbers[DEM].astype(np.float32), PIXEL_M)) > STEEP_DEG
     between = (index > LAND_MNDWI) & ~water
     return water & ~snow & ~steep, (between | (water & steep)) & ~snow
-
-
-def slope_deg(height_m: NDArray[np.float32], *, pixel_m: float) -> NDArray[np.float32]:
-    """Slope of a height field (y, x) in degrees, by central differences."""
-    rise_y, rise_x = np.gradient(height_m, pixel_m)
-    return np.asarray(np.degrees(np.arctan(np.hypot(rise_y, rise_x))), np.float32)
 
 
 def _mndwi(numbers: NDArray[Any]) -> NDArray[np.float32]:

@@ -44,7 +44,11 @@ class OtsuNdwi(Pairs):
     def samples(self, folder: Path) -> Iterator[Sample]:
         """Read image by image. Raises RecipeError, ImageryError."""
         for sample in super().samples(folder):
-            index = _ndwi(sample) if self.index == "ndwi" else -sample.image[sample.bands.index("nir")]
+            index = (
+                sample.normalised_difference("green", "nir")
+                if self.index == "ndwi"
+                else -sample.image[sample.bands.index("nir")]
+            )
             threshold = otsu(index[np.isfinite(index)])
             label = np.where(index > threshold, np.uint8(LANDFORM), np.uint8(OTHER))
             label[~(np.abs(index - threshold) >= self.margin)] = UNKNOWN
@@ -75,10 +79,3 @@ def otsu(values: NDArray[np.floating[Any]], *, bins: int = 256) -> float:
     moment = np.cumsum(share * middle)
     between = (moment[-1] * below - moment) ** 2 / np.maximum(below * (1 - below), 1e-12)
     return float(edges[int(np.argmax(between[:-1])) + 1])
-
-
-def _ndwi(sample: Sample) -> NDArray[np.float32]:
-    """(green - nir) / (green + nir) (McFeeters 1996), NaN where no data."""
-    green, nir = (sample.image[sample.bands.index(name)] for name in ("green", "nir"))
-    index: NDArray[np.float32] = (green - nir) / np.maximum(green + nir, np.float32(1e-6))
-    return index
